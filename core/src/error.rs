@@ -1,0 +1,96 @@
+//! The one error type. Codes are stable and the same in every language (SPEC §15).
+
+use std::fmt;
+use std::io;
+
+/// What can go wrong, as one flat list. [`Error::code`] is stable across versions and languages.
+///
+/// No variant carries input data: texts are fixed sentences, safe to log. [`Error::Rejected`] is
+/// the single answer to a wrong context, tag, signature or signer, and [`Error::NotRecipient`] the
+/// single answer to every reason why no slot opens, so that neither can be used as an oracle.
+///
+/// Source: SPEC §15.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are not what the format describes.
+    Malformed(&'static str),
+    /// A version, algorithm or critical field that this version does not have.
+    Unsupported(&'static str),
+    /// A recipient, identity or pin that is not a valid key.
+    InvalidKey(&'static str),
+    /// No slot opens with the keys at hand: wrong key, wrong passphrase or an altered header.
+    NotRecipient,
+    /// A wrong context, part, commitment, chunk, pad, private block, signature or signer.
+    Rejected,
+    /// The input ends too early.
+    Truncated,
+    /// A limit of SPEC §14 is exceeded.
+    TooLarge(&'static str),
+    /// The caller asked for what the API does not do.
+    Misuse(&'static str),
+    /// Storage failed: a file, a stream or a keychain.
+    Store(io::ErrorKind),
+}
+
+impl Error {
+    /// The stable code, for programs: the variant's name.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed(_) => "Malformed",
+            Self::Unsupported(_) => "Unsupported",
+            Self::InvalidKey(_) => "InvalidKey",
+            Self::NotRecipient => "NotRecipient",
+            Self::Rejected => "Rejected",
+            Self::Truncated => "Truncated",
+            Self::TooLarge(_) => "TooLarge",
+            Self::Misuse(_) => "Misuse",
+            Self::Store(_) => "Store",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed(what) => write!(f, "malformed: {what}"),
+            Self::Unsupported(what) => write!(f, "not supported by this version: {what}"),
+            Self::InvalidKey(what) => write!(f, "invalid key: {what}"),
+            Self::NotRecipient => f.write_str("none of the keys at hand opens this envelope"),
+            Self::Rejected => {
+                f.write_str("rejected: the data was altered, or belongs to another context, part or signer")
+            }
+            Self::Truncated => f.write_str("truncated: the input ends too early"),
+            Self::TooLarge(what) => write!(f, "too large: {what}"),
+            Self::Misuse(what) => write!(f, "misuse: {what}"),
+            Self::Store(kind) => write!(f, "storage failed: {kind}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// A Sealwire error that travelled through `std::io` comes back as itself; any other becomes
+/// [`Error::Store`] with its kind.
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|e| e.downcast_ref::<Self>());
+        inner.copied().unwrap_or(Self::Store(error.kind()))
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match error {
+            Error::Store(kind) => kind,
+            Error::Truncated => io::ErrorKind::UnexpectedEof,
+            Error::Misuse(_) => io::ErrorKind::InvalidInput,
+            _ => io::ErrorKind::InvalidData,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// Shorthand inside the crate.
+pub(crate) type Result<T> = std::result::Result<T, Error>;

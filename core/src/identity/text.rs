@@ -1,0 +1,68 @@
+//! The text forms of SPEC §10: Bech32m, lower case, without the length limit of 90.
+
+use crate::error::{Error, Result};
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32m, Checksum, Hrp};
+
+const MAX_TEXT: usize = 4096;
+
+/// Bech32m (BIP 350) in all but the length of its strings.
+enum LongBech32m {}
+
+impl Checksum for LongBech32m {
+    type MidstateRepr = <Bech32m as Checksum>::MidstateRepr;
+    type CorrectionField = <Bech32m as Checksum>::CorrectionField;
+    const ROOT_GENERATOR: Self::CorrectionField = Bech32m::ROOT_GENERATOR;
+    const ROOT_EXPONENTS: core::ops::RangeInclusive<usize> = Bech32m::ROOT_EXPONENTS;
+    const CODE_LENGTH: usize = MAX_TEXT;
+    const CHECKSUM_LENGTH: usize = Bech32m::CHECKSUM_LENGTH;
+    const GENERATOR_SH: [Self::MidstateRepr; 5] = Bech32m::GENERATOR_SH;
+    const TARGET_RESIDUE: Self::MidstateRepr = Bech32m::TARGET_RESIDUE;
+}
+
+/// What a text form holds, told by the part in front of its `1`.
+#[derive(Clone, Copy)]
+pub(super) enum TextForm {
+    Recipient,
+    Pin,
+    Identity,
+}
+
+impl TextForm {
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Recipient => "sealwire",
+            Self::Pin => "sealwire-pin",
+            Self::Identity => "sealwire-identity",
+        }
+    }
+
+    pub(super) fn encode(self, bytes: &[u8]) -> String {
+        // The prefixes are valid and no key comes near the length limit, so this cannot fail.
+        Hrp::parse(self.prefix())
+            .ok()
+            .and_then(|hrp| bech32::encode_lower::<LongBech32m>(hrp, bytes).ok())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn decode(self, text: &str) -> Result<Vec<u8>> {
+        if text.len() > MAX_TEXT {
+            return Err(Error::TooLarge("a key's text has at most 4096 characters"));
+        }
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(Error::InvalidKey("a key's text is in lower case"));
+        }
+        let checked = CheckedHrpstring::new::<LongBech32m>(text)
+            .map_err(|_| Error::InvalidKey("the checksum is wrong: a character was changed or lost"))?;
+        if checked.hrp().as_str() != self.prefix() {
+            return Err(Error::InvalidKey("a text of another kind (see the part before the 1)"));
+        }
+        let bytes: Vec<u8> = checked.byte_iter().collect();
+        // One text per value: padding bits that are not zero would be a second one.
+        if self.encode(&bytes) == text {
+            Ok(bytes)
+        } else {
+            Err(Error::InvalidKey("a key's text with stray bits at its end"))
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Client-side end-to-end encryption for APIs: seal bytes to people, open them again, and let nobody in between read them.
+//!
+//! ```
+//! use sealwire::{Identity, Recipient, SealContext, open, seal};
+//!
+//! let bob = Identity::generate()?; // stays on Bob's device
+//! let to_bob = Recipient::parse(&bob.recipient().to_string())?; // what Bob pastes to Alice
+//!
+//! let context = SealContext::new("notes").field("17"); // what it is for; never sent
+//! let envelope = seal(b"meet me at noon", &[to_bob], &context)?; // what the server stores
+//!
+//! assert_eq!(open(&envelope, &bob, &context)?.plaintext, b"meet me at noon");
+//! # Ok::<(), sealwire::Error>(())
+//! ```
+//!
+//! Start with [`seal`](seal()) and [`open`](open()); [`Sealer`] and [`Opener`] have the options, [`SealWriter`] and
+//! [`OpenReader`] the payloads that do not fit in memory. The bytes are specified in `SPEC.md`; what is and is not
+//! protected, in `SECURITY.md`.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::cast_possible_truncation
+    )
+)]
+
+// From the top down: a file imports only from files further down this list.
+#[cfg(not(target_arch = "wasm32"))]
+mod file_store;
+mod seal;
+mod stream;
+mod opener;
+mod sealer;
+mod layout;
+mod content_key;
+mod envelope;
+mod chunks;
+mod identity;
+mod store;
+mod context;
+mod suite;
+mod cbor;
+mod secret;
+mod error;
+
+pub use content_key::ContentKey;
+pub use context::{ContextField, SealContext};
+pub use envelope::{Header, Metadata, MetadataValue, from_text, join, split, to_text};
+pub use error::Error;
+pub use identity::{
+    Candidate, Fingerprint, Identity, KemBudget, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients,
+    SlotKind, SymmetricKey, Unlock, UnlockRequest,
+};
+pub use opener::{About, Addressed, Expect, Finished, Opener, SignedBy};
+pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};
+pub use sealer::Sealer;
+pub use secret::SecretBytes;
+pub use store::{MemoryStore, SecretStore};
+pub use stream::{OpenReader, OpenStream, SealStream, SealWriter, SeekReader};
+pub use suite::{Aead, Kem, Signer};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use file_store::FileStore;
+#[cfg(feature = "keychain")]
+pub use file_store::Keychain;
+#[cfg(not(target_arch = "wasm32"))]
+pub use store::AtomicFile;

@@ -1,0 +1,173 @@
+//! What to open with: keys, context and whom to expect, and from them the keys of an existing body.
+
+use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
+use crate::content_key::ContentKey;
+use crate::context::{SealContext, part_digest};
+use crate::envelope::{Header, Metadata, PrivateBlock};
+use crate::error::{Error, Result};
+use crate::identity::{Fingerprint, Unlock};
+use crate::layout::Layout;
+use crate::sealer::SignedParts;
+use crate::suite::Signer;
+
+/// Opens with more than the defaults: whom to expect, a named part, streams, detached bodies.
+///
+/// ```
+/// # use sealwire::{Expect, Identity, Opener, SealContext, Sealer};
+/// # let (alice, bob) = (Identity::generate()?, Identity::generate()?);
+/// # let context = SealContext::new("notes").field("17");
+/// # let envelope = Sealer::new(&context).to(bob.recipient()).sign(&alice).seal(b"hello")?;
+/// let opened = Opener::new(&bob, &context).expect(Expect::OneOf(vec![alice.signer()])).open(&envelope)?;
+/// assert_eq!(opened.plaintext, b"hello");
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Opener<'a> {
+    pub(crate) keys: &'a dyn Unlock,
+    pub(crate) context: &'a SealContext,
+    expect: Expect,
+    part: &'a str,
+}
+
+/// Whom a reader expects to have signed.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Expect {
+    /// Anybody, also nobody: anybody who knows a recipient may have written the envelope. A signature that is
+    /// there still has to be right.
+    #[default]
+    Anyone,
+    /// One of these signers; anybody else, and the unsigned, are [`Error::Rejected`].
+    OneOf(Vec<Signer>),
+}
+
+/// Who signed, after everything was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignedBy {
+    /// This key signed exactly this payload, for exactly this context.
+    Verified(Signer),
+    /// Nobody signed: anybody who knows a recipient may have written the envelope.
+    Unsigned,
+}
+
+/// What the sealer said about the payload; all of it authenticated with the envelope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct About {
+    /// The public metadata: the server saw it too.
+    pub metadata: Metadata,
+    /// When it was made, by the sealer's clock: seconds since 1970-01-01T00:00:00Z.
+    pub created: Option<u64>,
+    /// The payload's media type.
+    pub content_type: Option<String>,
+    /// A file name; never a path.
+    pub filename: Option<String>,
+    /// Whether the sealer addressed it to the reader who opened it.
+    pub addressed_to_me: Addressed,
+}
+
+/// What is known once everything was verified, next to the payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finished {
+    /// Who signed the payload.
+    pub signer: SignedBy,
+    /// What the sealer said about it.
+    pub about: About,
+}
+
+/// Was this addressed to me? Forwarding is possible by nature: a co-reader may rewrap an envelope to you.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Addressed {
+    /// The sealer listed this reader.
+    Yes,
+    /// The sealer listed others: somebody passed it on.
+    No,
+    /// The sealer listed nobody, or the envelope was opened without a recipient's key.
+    Unstated,
+}
+
+impl<'a> Opener<'a> {
+    /// An opener with these keys, for envelopes of this context.
+    #[must_use]
+    pub fn new(keys: &'a dyn Unlock, context: &'a SealContext) -> Self {
+        Self { keys, context, expect: Expect::Anyone, part: "" }
+    }
+
+    /// Says who may have signed. The default is [`Expect::Anyone`].
+    #[must_use]
+    pub fn expect(mut self, expect: Expect) -> Self {
+        self.expect = expect;
+        self
+    }
+
+    /// Names the body, as the sealer did.
+    #[must_use]
+    pub fn part(mut self, part: &'a str) -> Self {
+        self.part = part;
+        self
+    }
+
+    /// Steps 2 and 3 of SPEC §11: unlocks, and reads the private block.
+    pub(crate) fn begin(&self, header: &Header<'_>) -> Result<Unlocked> {
+        let context = self.context.digest()?;
+        let part = part_digest(self.part)?;
+        let key = header.unlock(self.keys)?;
+        let private = key.open_private(header)?;
+        if let Expect::OneOf(signers) = &self.expect
+            && !private.signer.is_some_and(|signer| signers.contains(&signer))
+        {
+            return Err(Error::Rejected);
+        }
+        Ok(Unlocked {
+            body_key: key.body_key(header.aead, &context, &part),
+            signed: SignedParts { h_fixed: *key.h_fixed(), context, part },
+            layout: Layout { padded: header.padded, signed: private.signer.is_some() },
+            signer: private.signer,
+            about: about(header, private, key.fingerprint),
+            key,
+        })
+    }
+}
+
+fn about(header: &Header<'_>, private: PrivateBlock, opened_by: Option<Fingerprint>) -> About {
+    let addressed_to_me = match opened_by {
+        Some(mine) if private.audience.contains(&mine) => Addressed::Yes,
+        Some(_) if !private.audience.is_empty() => Addressed::No,
+        _ => Addressed::Unstated,
+    };
+    About {
+        metadata: header.metadata.clone(),
+        created: private.created,
+        content_type: private.content_type,
+        filename: private.filename,
+        addressed_to_me,
+    }
+}
+
+/// An envelope whose header is verified and whose body is not.
+pub(crate) struct Unlocked {
+    pub(crate) key: ContentKey,
+    pub(crate) layout: Layout,
+    pub(crate) about: About,
+    body_key: BodyKey,
+    signed: SignedParts,
+    signer: Option<Signer>,
+}
+
+impl Unlocked {
+    /// Step 4 of SPEC §11: the commitment.
+    pub(crate) fn body(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkCipher> {
+        self.body_key.resume(head)
+    }
+
+    /// Step 5 of SPEC §11: the signature, among the last bytes of the plaintext.
+    pub(crate) fn verify(&self, payload_hash: impl FnOnce() -> [u8; 32], tail: &[u8]) -> Result<SignedBy> {
+        let Some(signer) = self.signer else { return Ok(SignedBy::Unsigned) };
+        let signature = self.layout.signature(tail).ok_or(Error::Rejected)?;
+        signer.verify(&self.signed.message(&payload_hash()), signature)?;
+        Ok(SignedBy::Verified(signer))
+    }
+}

@@ -1,0 +1,137 @@
+//! Where secrets are kept: the trait, the store in memory, and the file that appears whole or not at all.
+
+use crate::error::{Error, Result};
+use crate::secret::SecretBytes;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+#[cfg(not(target_arch = "wasm32"))]
+pub use atomic_file::AtomicFile;
+
+/// A place for secrets by name: memory, files, the operating system's keychain, or your own.
+///
+/// Names have 1 to 64 characters of `a-z 0-9 . _ -` and do not begin with `.`; others are [`Error::Misuse`].
+/// An implementation replaces atomically: after a crash a name holds the old secret or the new one.
+/// It reports its failures as [`Error::Store`].
+pub trait SecretStore {
+    /// Stores `secret` under `name`, replacing what was there.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a bad name, [`Error::Store`] if the storage fails.
+    fn save(&self, name: &str, secret: &SecretBytes) -> Result<()>;
+
+    /// The secret under `name`, or `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a bad name, [`Error::Store`] if the storage fails; a sealed store also says why
+    /// it does not open ([`Error::NotRecipient`], [`Error::Rejected`]).
+    fn load(&self, name: &str) -> Result<Option<SecretBytes>>;
+
+    /// Removes the secret under `name`, if there is one.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a bad name, [`Error::Store`] if the storage fails.
+    fn delete(&self, name: &str) -> Result<()>;
+}
+
+/// Refuses names that a file system or another store could read differently.
+pub(crate) fn check_name(name: &str) -> Result<()> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    let valid = (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed);
+    if valid { Ok(()) } else { Err(Error::Misuse("a stored secret's name is 1 to 64 of a-z 0-9 . _ -")) }
+}
+
+/// A [`SecretStore`] in memory, for tests and for keys that end with the process.
+///
+/// ```
+/// use sealwire::{MemoryStore, SecretBytes, SecretStore};
+///
+/// let store = MemoryStore::default();
+/// store.save("token", &SecretBytes::new(b"s3cret".to_vec()))?;
+/// assert_eq!(store.load("token")?.unwrap().reveal(), b"s3cret");
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+#[derive(Default)]
+pub struct MemoryStore(Mutex<BTreeMap<String, SecretBytes>>);
+
+impl SecretStore for MemoryStore {
+    fn save(&self, name: &str, secret: &SecretBytes) -> Result<()> {
+        check_name(name)?;
+        let copy = SecretBytes::new(secret.reveal().to_vec());
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), copy);
+        Ok(())
+    }
+
+    fn load(&self, name: &str) -> Result<Option<SecretBytes>> {
+        check_name(name)?;
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(secrets.get(name).map(|secret| SecretBytes::new(secret.reveal().to_vec())))
+    }
+
+    fn delete(&self, name: &str) -> Result<()> {
+        check_name(name)?;
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod atomic_file {
+    use std::fs::{self, File};
+    use std::io::{self, Write};
+    use std::path::{Path, PathBuf};
+    use tempfile::NamedTempFile;
+
+    /// A file that appears whole, or not at all.
+    ///
+    /// What is written goes to a temporary file (mode 0600) in the same folder; [`AtomicFile::commit`] flushes it to
+    /// the disk, moves it over the target and flushes the folder. Dropped before that, it leaves the target as it was.
+    /// A kill at any moment leaves the old file or the new one, and at worst a stray temporary file.
+    pub struct AtomicFile {
+        temporary: NamedTempFile,
+        folder: PathBuf,
+        target: PathBuf,
+    }
+
+    impl AtomicFile {
+        /// Begins a new version of the file at `target`, which need not exist.
+        ///
+        /// # Errors
+        /// What the operating system says of the folder.
+        pub fn create(target: &Path) -> io::Result<Self> {
+            let folder = match target.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+                _ => PathBuf::from("."),
+            };
+            let temporary =
+                tempfile::Builder::new().prefix(".sealwire-").suffix(".tmp").tempfile_in(&folder)?;
+            Ok(Self { temporary, folder, target: target.to_path_buf() })
+        }
+
+        /// Puts the written bytes in the target's place, durably.
+        ///
+        /// # Errors
+        /// What the operating system says; the target is then as it was.
+        pub fn commit(mut self) -> io::Result<()> {
+            self.temporary.flush()?;
+            self.temporary.as_file().sync_all()?;
+            self.temporary.persist(&self.target)?;
+            sync_folder(&self.folder)
+        }
+    }
+
+    impl Write for AtomicFile {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.temporary.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.temporary.flush()
+        }
+    }
+
+    /// Makes a rename durable. Windows has no such call and does it by itself.
+    fn sync_folder(folder: &Path) -> io::Result<()> {
+        if cfg!(unix) { File::open(folder)?.sync_all() } else { fs::metadata(folder).map(drop) }
+    }
+}

@@ -1,0 +1,11 @@
+//! Payloads of any size, in bounded memory: pushed in pieces, over `std::io`, or read at random.
+
+mod io;
+mod open;
+mod seal;
+mod seek;
+
+pub use io::{OpenReader, SealWriter};
+pub use open::OpenStream;
+pub use seal::SealStream;
+pub use seek::SeekReader;

@@ -1,0 +1,188 @@
+//! AEADs: `ring` (assembly) where it goes, RustCrypto where it does not (WASM).
+
+use crate::error::{Error, Result};
+use crate::secret::Key;
+
+pub(crate) const TAG_LEN: usize = 16;
+
+/// The AEAD of an envelope's body. Every reader opens both.
+///
+/// Source: SPEC §2; the numbers are those of the IANA AEAD registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Aead {
+    /// AEAD_AES_256_GCM (2): the fastest where the CPU has AES instructions.
+    Aes256Gcm,
+    /// AEAD_CHACHA20_POLY1305 (29): constant time in plain software; for browsers and small devices.
+    ChaCha20Poly1305,
+}
+
+impl Aead {
+    /// AES-256-GCM where the CPU has the instructions for it, ChaCha20-Poly1305 elsewhere and in WASM.
+    #[must_use]
+    pub fn preferred() -> Self {
+        if cpu_has_aes() { Self::Aes256Gcm } else { Self::ChaCha20Poly1305 }
+    }
+
+    /// The number in the IANA AEAD registry.
+    #[must_use]
+    pub fn id(self) -> u64 {
+        match self {
+            Self::Aes256Gcm => 2,
+            Self::ChaCha20Poly1305 => 29,
+        }
+    }
+
+    /// The name in the IANA AEAD registry.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aes256Gcm => "AEAD_AES_256_GCM",
+            Self::ChaCha20Poly1305 => "AEAD_CHACHA20_POLY1305",
+        }
+    }
+
+    pub(crate) fn with_id(id: u64) -> Result<Self> {
+        [Self::Aes256Gcm, Self::ChaCha20Poly1305]
+            .into_iter()
+            .find(|aead| aead.id() == id)
+            .ok_or(Error::Unsupported("another body AEAD"))
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn cpu_has_aes() -> bool {
+    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
+}
+
+#[cfg(target_arch = "aarch64")]
+fn cpu_has_aes() -> bool {
+    std::arch::is_aarch64_feature_detected!("aes") && std::arch::is_aarch64_feature_detected!("pmull")
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
+fn cpu_has_aes() -> bool {
+    false
+}
+
+/// SEAL0 of SPEC §0: ChaCha20-Poly1305 with the zero nonce under a key that is used once.
+pub(crate) fn seal0(key: &Key, aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    let mut sealed = [plaintext, &[0; TAG_LEN]].concat();
+    AeadKey::new(Aead::ChaCha20Poly1305, key).seal([0; 12], aad, &mut sealed);
+    sealed
+}
+
+/// The reverse of [`seal0`] into `out`, which is [`TAG_LEN`] shorter than `sealed`.
+pub(crate) fn open0(key: &Key, aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
+    AeadKey::new(Aead::ChaCha20Poly1305, key).open([0; 12], aad, sealed, out)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use with_ring::AeadKey;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use with_rustcrypto::AeadKey;
+
+/// Both backends have the same two operations:
+///
+/// - `seal(nonce, aad, buffer)`: `buffer` is plaintext followed by 16 bytes of room for the tag;
+/// - `open(nonce, aad, sealed, out)`: false, and `out` zeroed, unless the tag is right and `out` is
+///   16 bytes shorter than `sealed`.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) mod with_ring {
+    use super::{Aead, Key, TAG_LEN};
+    use ring::aead;
+
+    pub(crate) struct AeadKey(Option<aead::LessSafeKey>);
+
+    impl AeadKey {
+        pub(crate) fn new(aead: Aead, key: &Key) -> Self {
+            let algorithm = match aead {
+                Aead::Aes256Gcm => &aead::AES_256_GCM,
+                Aead::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
+            };
+            // Always a key: both algorithms take exactly 32 bytes.
+            Self(aead::UnboundKey::new(algorithm, key.expose()).ok().map(aead::LessSafeKey::new))
+        }
+
+        pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) {
+            let Some((text, room)) = buffer.split_last_chunk_mut::<TAG_LEN>() else { return };
+            let nonce = aead::Nonce::assume_unique_for_key(nonce);
+            let tag = self
+                .0
+                .as_ref()
+                .and_then(|key| key.seal_in_place_separate_tag(nonce, aead::Aad::from(aad), text).ok());
+            match tag {
+                Some(tag) => room.copy_from_slice(tag.as_ref()),
+                None => text.fill(0),
+            }
+        }
+
+        pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
+            let Some((text, tag)) = sealed.split_last_chunk::<TAG_LEN>() else { return false };
+            if text.len() != out.len() {
+                return false;
+            }
+            out.copy_from_slice(text);
+            let nonce = aead::Nonce::assume_unique_for_key(nonce);
+            let aad = aead::Aad::from(aad);
+            let opened = self.0.as_ref().is_some_and(|key| {
+                key.open_in_place_separate_tag(nonce, aad, aead::Tag::from(*tag), out, 0..).is_ok()
+            });
+            if !opened {
+                out.fill(0);
+            }
+            opened
+        }
+    }
+}
+
+#[cfg(any(test, target_arch = "wasm32"))]
+pub(super) mod with_rustcrypto {
+    use super::{Aead, Key, TAG_LEN};
+    use aes_gcm::Aes256Gcm;
+    use chacha20poly1305::aead::AeadInOut;
+    use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
+
+    pub(crate) enum AeadKey {
+        Aes(Box<Aes256Gcm>),
+        ChaCha(Box<ChaCha20Poly1305>),
+    }
+
+    impl AeadKey {
+        pub(crate) fn new(aead: Aead, key: &Key) -> Self {
+            match aead {
+                Aead::Aes256Gcm => Self::Aes(Box::new(Aes256Gcm::new(key.expose().into()))),
+                Aead::ChaCha20Poly1305 => Self::ChaCha(Box::new(ChaCha20Poly1305::new(key.expose().into()))),
+            }
+        }
+
+        pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) {
+            let Some((text, room)) = buffer.split_last_chunk_mut::<TAG_LEN>() else { return };
+            let tag = match self {
+                Self::Aes(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
+                Self::ChaCha(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
+            };
+            match tag {
+                Ok(tag) => room.copy_from_slice(&tag),
+                Err(_) => text.fill(0),
+            }
+        }
+
+        pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
+            let Some((text, tag)) = sealed.split_last_chunk::<TAG_LEN>() else { return false };
+            if text.len() != out.len() {
+                return false;
+            }
+            out.copy_from_slice(text);
+            let (nonce, tag) = (nonce.into(), (*tag).into());
+            let opened = match self {
+                Self::Aes(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
+                Self::ChaCha(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
+            };
+            if opened.is_err() {
+                out.fill(0);
+            }
+            opened.is_ok()
+        }
+    }
+}

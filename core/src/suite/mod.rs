@@ -1,0 +1,125 @@
+//! The cryptography, and the only folder that names a crypto crate (SPEC §0, §3, §16).
+//!
+//! Everything here is a published construction over a published crate; the tests beside it run other
+//! people's vectors through these very functions.
+
+mod aead;
+mod argon;
+mod hpke;
+mod random;
+mod sign;
+
+pub use aead::Aead;
+pub(crate) use aead::{AeadKey, TAG_LEN, open0, seal0};
+pub(crate) use argon::argon2id;
+pub use hpke::Kem;
+pub(crate) use hpke::{KemPublic, KemSecret};
+pub(crate) use random::{random_array, random_key};
+pub use sign::Signer;
+pub(crate) use sign::{SIGNATURE_LEN, SigningKey};
+
+use crate::secret::Key;
+use hkdf::Hkdf;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::{Digest, Sha256, Sha512};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroize;
+
+/// The labels of SPEC §16, each with the closing zero byte that makes them prefix-free.
+pub(crate) mod label {
+    pub(crate) const BODY_KEY: &[u8] = b"sealwire/v1 body key\0";
+    pub(crate) const SLOTS_TAG_KEY: &[u8] = b"sealwire/v1 slots tag key\0";
+    pub(crate) const PRIVATE_BLOCK_KEY: &[u8] = b"sealwire/v1 private block key\0";
+    pub(crate) const SLOTS_TAG: &[u8] = b"sealwire/v1 slots tag\0";
+    pub(crate) const SLOT: &[u8] = b"sealwire/v1 slot\0";
+    pub(crate) const SLOT_HINT: &[u8] = b"sealwire/v1 slot hint\0";
+    pub(crate) const KEY_ID: &[u8] = b"sealwire/v1 key id\0";
+    pub(crate) const BODY_CONTEXT: &[u8] = b"sealwire/v1 body context\0";
+    pub(crate) const SIGNATURE: &[u8] = b"sealwire/v1 signature\0";
+    pub(crate) const RECIPIENT: &[u8] = b"sealwire/v1 recipient\0";
+    pub(crate) const FINGERPRINT: &[u8] = b"sealwire/v1 fingerprint\0";
+}
+
+/// SHA-256 of the concatenation of `parts`.
+pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = PayloadHash::default();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.done()
+}
+
+/// SHA-256 of a payload that arrives in pieces.
+#[derive(Clone, Default)]
+pub(crate) struct PayloadHash(Sha256);
+
+impl PayloadHash {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn done(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// HMAC-SHA256 of the concatenation of `parts`.
+pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
+    hmac::<Hmac<Sha256>>(key, parts).finalize().into_bytes().into()
+}
+
+/// An HMAC under a 32-byte key, which every HMAC takes.
+fn hmac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> M {
+    let mut block = hmac::digest::Key::<M>::default();
+    let (front, _) = block.split_at_mut(32);
+    front.copy_from_slice(key.expose());
+    let mut mac = <M as KeyInit>::new(&block);
+    block.zeroize();
+    parts.iter().for_each(|part| mac.update(part));
+    mac
+}
+
+/// HKDF-SHA256 (RFC 5869), extract and expand, 32 bytes out.
+pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8; 32], info: &[u8]) -> Key {
+    let hkdf = Hkdf::<Sha256>::new(Some(salt), ikm);
+    // 32 bytes are one block; expand fails above 255 blocks only.
+    Key::from_fill(|out| hkdf.expand(info, out).unwrap_or_default())
+}
+
+/// What C2SP chunked encryption derives from an input key: AEAD key, base nonce, commitment.
+pub(crate) struct ChunkSecrets {
+    pub(crate) key: Key,
+    pub(crate) base_nonce: [u8; 12],
+    pub(crate) commitment: [u8; 32],
+}
+
+/// HKDF-Expand-SHA512 (RFC 5869 §2.3) of a 32-byte PRK to key ‖ base nonce ‖ commitment: two blocks.
+///
+/// Spelled out over HMAC because `hkdf` refuses a PRK that is shorter than the hash, as C2SP uses it.
+pub(crate) fn chunk_secrets(prk: &Key, info: &[&[u8]]) -> ChunkSecrets {
+    let block = |previous: &[u8], counter: u8| -> [u8; 64] {
+        let counter = [counter];
+        let parts = [&[previous], info, &[&counter]].concat();
+        hmac::<Hmac<Sha512>>(prk, &parts).finalize().into_bytes().into()
+    };
+    let mut okm = [0; 128];
+    let (first, second) = okm.split_at_mut(64);
+    first.copy_from_slice(&block(&[], 1));
+    second.copy_from_slice(&block(first, 2));
+    let mut base_nonce = [0; 12];
+    let mut commitment = [0; 32];
+    let (key, rest) = okm.split_at(32);
+    let (nonce, rest) = rest.split_at(12);
+    let (committed, _) = rest.split_at(32);
+    base_nonce.copy_from_slice(nonce);
+    commitment.copy_from_slice(committed);
+    let key = Key::from_fill(|out| out.copy_from_slice(key));
+    okm.zeroize();
+    ChunkSecrets { key, base_nonce, commitment }
+}
+
+/// Equality in constant time, for values that a secret decides.
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod conformance;
