@@ -34,7 +34,7 @@ impl BodyKey {
     /// A new body: its head (salt ‖ commitment) and the cipher for its chunks.
     pub(crate) fn start(&self) -> Result<([u8; HEAD_LEN], ChunkCipher)> {
         let salt = random_array::<SALT_LEN>()?;
-        let (commitment, cipher) = self.derive(&salt);
+        let (commitment, cipher) = derive(self.aead, &self.input_key, &salt, &self.context);
         let mut head = [0; HEAD_LEN];
         let (front, back) = head.split_at_mut(SALT_LEN);
         front.copy_from_slice(&salt);
@@ -45,17 +45,18 @@ impl BodyKey {
     /// The cipher of an existing body, refused if its commitment is not to this key and context.
     pub(crate) fn resume(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkCipher> {
         let (salt, committed) = head.split_at(SALT_LEN);
-        let (commitment, cipher) = self.derive(salt);
+        let (commitment, cipher) = derive(self.aead, &self.input_key, salt, &self.context);
         if equal(&commitment, committed) { Ok(cipher) } else { Err(Error::Rejected) }
     }
+}
 
-    fn derive(&self, salt: &[u8]) -> ([u8; 32], ChunkCipher) {
-        const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+";
-        let info = [LABEL, self.aead.name().as_bytes(), &[0], salt, &self.context];
-        let secrets = chunk_secrets(&self.input_key, &info);
-        let key = AeadKey::new(self.aead, &secrets.key);
-        (secrets.commitment, ChunkCipher { key, base_nonce: secrets.base_nonce })
-    }
+/// The commitment and the cipher that an input key gives with this salt and context.
+fn derive(aead: Aead, input_key: &Key, salt: &[u8], context: &[u8]) -> ([u8; 32], ChunkCipher) {
+    const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+";
+    let info = [LABEL, aead.name().as_bytes(), &[0], salt, context];
+    let secrets = chunk_secrets(input_key, &info);
+    let key = AeadKey::new(aead, &secrets.key);
+    (secrets.commitment, ChunkCipher { key, base_nonce: secrets.base_nonce })
 }
 
 impl ChunkCipher {

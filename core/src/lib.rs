@@ -47,6 +47,13 @@ mod cbor;
 mod secret;
 mod error;
 
+#[cfg(test)]
+#[path = "../../tests/src/vectors.rs"]
+#[allow(unreachable_pub)] // One file for two crates.
+mod vectors;
+#[cfg(test)]
+mod worked_example;
+
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
 pub use envelope::{Header, Metadata, MetadataValue, from_text, join, split, to_text};

@@ -1,1 +1,4 @@
-//! Shared by the tests.
+//! Shared by the tests: where vectors come from, and the other implementation.
+
+pub mod interop;
+pub mod vectors;

@@ -89,7 +89,7 @@ impl PrivateBlock {
 /// The encrypted block is 1 to 1024 times 64 bytes, and the tag.
 pub(super) fn check_length(encrypted: &[u8]) -> Result<()> {
     let blocks = encrypted.len().saturating_sub(TAG_LEN);
-    let valid = (1..=MAX_BLOCKS * BLOCK).contains(&blocks) && blocks % BLOCK == 0;
+    let valid = (1..=MAX_BLOCKS * BLOCK).contains(&blocks) && blocks.is_multiple_of(BLOCK);
     if valid { Ok(()) } else { Err(Error::Malformed("the private block's length")) }
 }
 

@@ -126,7 +126,7 @@ pub struct OpenReader<'a, R> {
 }
 
 enum State<'a> {
-    Opening(OpenStream<'a>),
+    Opening(Box<OpenStream<'a>>),
     Finished(Finished),
     Failed,
 }
@@ -154,7 +154,7 @@ impl<'a, R: Read> OpenReader<'a, R> {
     }
 
     fn over(source: R, stream: OpenStream<'a>) -> Self {
-        let state = State::Opening(stream);
+        let state = State::Opening(Box::new(stream));
         Self { source, state, sealed: vec![0; BLOCK], plaintext: Zeroizing::default(), taken: 0 }
     }
 

@@ -160,20 +160,47 @@ impl KemSecret {
 
     /// HPKE `OpenBase` with empty associated data of a sealed 32-byte key; `None` if it does not open.
     pub(crate) fn open(&self, enc: &[u8], info: &[u8], ct: &[u8]) -> Option<Key> {
-        fn open<K: HpkeKem>(key: &Private<K>, enc: &[u8], info: &[u8], ct: &[u8]) -> Option<Vec<u8>> {
-            let enc = <K as HpkeKem>::EncappedKey::from_bytes(enc).ok()?;
-            hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, K>(&OpModeR::Base, key, &enc, info)
-                .ok()?
-                .open(ct, &[])
-                .ok()
-        }
         let mut opened = match &self.parsed {
-            Parsed::XWing(key) => open::<XWing>(key, enc, info, ct),
-            Parsed::X25519(key) => open::<X25519HkdfSha256>(key, enc, info, ct),
+            Parsed::XWing(key) => open_base::<XWing>(key, enc, info, &[], ct),
+            Parsed::X25519(key) => open_base::<X25519HkdfSha256>(key, enc, info, &[], ct),
         }?;
         let key = opened.as_slice().try_into().ok().map(Key::copied);
         opened.zeroize();
         key
+    }
+}
+
+/// HPKE `OpenBase`; `None` if it does not open.
+fn open_base<K: HpkeKem>(
+    key: &Private<K>,
+    enc: &[u8],
+    info: &[u8],
+    aad: &[u8],
+    ct: &[u8],
+) -> Option<Vec<u8>> {
+    let enc = <K as HpkeKem>::EncappedKey::from_bytes(enc).ok()?;
+    hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, K>(&OpModeR::Base, key, &enc, info)
+        .ok()?
+        .open(ct, aad)
+        .ok()
+}
+
+/// For the vectors of others, which use associated data.
+#[cfg(test)]
+pub(super) fn open_with_aad(
+    kem: Kem,
+    key: &[u8],
+    enc: &[u8],
+    info: &[u8],
+    aad: &[u8],
+    ct: &[u8],
+) -> Option<Vec<u8>> {
+    match kem {
+        Kem::XWing => open_base::<XWing>(&Private::<XWing>::from_bytes(key).ok()?, enc, info, aad, ct),
+        Kem::X25519 => {
+            let key = Private::<X25519HkdfSha256>::from_bytes(key).ok()?;
+            open_base::<X25519HkdfSha256>(&key, enc, info, aad, ct)
+        }
     }
 }
 

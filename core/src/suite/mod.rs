@@ -14,6 +14,8 @@ pub(crate) use aead::{AeadKey, TAG_LEN, open0, seal0};
 pub(crate) use argon::argon2id;
 pub use hpke::Kem;
 pub(crate) use hpke::{KemPublic, KemSecret};
+#[cfg(test)]
+pub(crate) use random::scripted as scripted_random;
 pub(crate) use random::{random_array, random_key};
 pub use sign::Signer;
 pub(crate) use sign::{SIGNATURE_LEN, SigningKey};
@@ -63,14 +65,13 @@ impl PayloadHash {
 
 /// HMAC-SHA256 of the concatenation of `parts`.
 pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
-    hmac::<Hmac<Sha256>>(key, parts).finalize().into_bytes().into()
+    hmac::<Hmac<Sha256>>(key.expose(), parts).finalize().into_bytes().into()
 }
 
-/// An HMAC under a 32-byte key, which every HMAC takes.
-fn hmac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> M {
+/// An HMAC under a key that is not longer than the hash's block (64 bytes or more).
+fn hmac<M: Mac + KeyInit>(key: &[u8], parts: &[&[u8]]) -> M {
     let mut block = hmac::digest::Key::<M>::default();
-    let (front, _) = block.split_at_mut(32);
-    front.copy_from_slice(key.expose());
+    block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
     let mut mac = <M as KeyInit>::new(&block);
     block.zeroize();
     parts.iter().for_each(|part| mac.update(part));
@@ -78,7 +79,7 @@ fn hmac<M: Mac + KeyInit>(key: &Key, parts: &[&[u8]]) -> M {
 }
 
 /// HKDF-SHA256 (RFC 5869), extract and expand, 32 bytes out.
-pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8; 32], info: &[u8]) -> Key {
+pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[u8]) -> Key {
     let hkdf = Hkdf::<Sha256>::new(Some(salt), ikm);
     // 32 bytes are one block; expand fails above 255 blocks only.
     Key::from_fill(|out| hkdf.expand(info, out).unwrap_or_default())
@@ -91,29 +92,34 @@ pub(crate) struct ChunkSecrets {
     pub(crate) commitment: [u8; 32],
 }
 
-/// HKDF-Expand-SHA512 (RFC 5869 §2.3) of a 32-byte PRK to key ‖ base nonce ‖ commitment: two blocks.
-///
-/// Spelled out over HMAC because `hkdf` refuses a PRK that is shorter than the hash, as C2SP uses it.
+/// HKDF-Expand-SHA512 of a 32-byte PRK to key ‖ base nonce ‖ commitment.
 pub(crate) fn chunk_secrets(prk: &Key, info: &[&[u8]]) -> ChunkSecrets {
-    let block = |previous: &[u8], counter: u8| -> [u8; 64] {
-        let counter = [counter];
-        let parts = [&[previous], info, &[&counter]].concat();
-        hmac::<Hmac<Sha512>>(prk, &parts).finalize().into_bytes().into()
-    };
-    let mut okm = [0; 128];
-    let (first, second) = okm.split_at_mut(64);
-    first.copy_from_slice(&block(&[], 1));
-    second.copy_from_slice(&block(first, 2));
+    let mut okm = [0; 76];
+    expand_sha512(prk.expose(), info, &mut okm);
     let mut base_nonce = [0; 12];
     let mut commitment = [0; 32];
     let (key, rest) = okm.split_at(32);
     let (nonce, rest) = rest.split_at(12);
-    let (committed, _) = rest.split_at(32);
     base_nonce.copy_from_slice(nonce);
-    commitment.copy_from_slice(committed);
+    commitment.copy_from_slice(rest);
     let key = Key::from_fill(|out| out.copy_from_slice(key));
     okm.zeroize();
     ChunkSecrets { key, base_nonce, commitment }
+}
+
+/// HKDF-Expand-SHA512 (RFC 5869 §2.3), for at most 255 blocks.
+///
+/// Spelled out over HMAC because `hkdf` refuses a PRK that is shorter than the hash, as C2SP uses it.
+fn expand_sha512(prk: &[u8], info: &[&[u8]], okm: &mut [u8]) {
+    let mut previous: [u8; 64] = [0; 64];
+    for (block, counter) in okm.chunks_mut(64).zip(1_u8..=255) {
+        let before: &[u8] = if counter == 1 { &[] } else { &previous };
+        let counter = [counter];
+        let parts = [&[before], info, &[&counter]].concat();
+        previous = hmac::<Hmac<Sha512>>(prk, &parts).finalize().into_bytes().into();
+        block.iter_mut().zip(previous).for_each(|(to, from)| *to = from);
+    }
+    previous.zeroize();
 }
 
 /// Equality in constant time, for values that a secret decides.
