@@ -52,5 +52,9 @@ fn the_worked_example_of_the_spec() {
     }
     let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../SPEC.md")).unwrap();
     assert!(spec.contains(&example), "SPEC §17 should read:\n{example}");
-    assert!(spec.contains(&crate::to_text(&envelope)), "SPEC §17 should end with:\n{}", crate::to_text(&envelope));
+    assert!(
+        spec.contains(&crate::to_text(&envelope)),
+        "SPEC §17 should end with:\n{}",
+        crate::to_text(&envelope)
+    );
 }

@@ -1,4 +1,5 @@
-//! Shared by the tests: where vectors come from, and the other implementation.
+//! Shared by the tests: people, vectors, and the other implementation.
 
 pub mod interop;
+pub mod people;
 pub mod vectors;

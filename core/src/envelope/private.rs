@@ -107,11 +107,15 @@ fn read_signers(checked: &[u8]) -> Result<Signer> {
     if signer.field(0, cbor::int)? != ED25519.into() || signer.has_critical_beside(&[0, 1])? {
         return Err(Error::Unsupported("another signature algorithm than Ed25519"));
     }
-    Signer::from_bytes(signer.field(1, cbor::fixed_bytes)?)
+    // After a slot has opened, a key that is none is one more wrong signer.
+    Signer::from_bytes(signer.field(1, cbor::fixed_bytes)?).map_err(|_| Error::Rejected)
 }
 
 fn read_audience(checked: &[u8]) -> Result<Vec<Fingerprint>> {
-    let encoded = cbor::array(checked, 1, MAX_SLOTS as u64)?;
+    let encoded = cbor::array(checked, 1, u64::MAX)?;
+    if encoded.len() > MAX_SLOTS {
+        return Err(Error::Malformed("the audience has at most 1024 fingerprints"));
+    }
     let audience = encoded
         .into_iter()
         .map(|value| cbor::fixed_bytes(value).map(|bytes| Fingerprint(*bytes)))

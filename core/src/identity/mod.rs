@@ -89,7 +89,7 @@ impl Identity {
     /// # Errors
     /// [`Error::InvalidKey`] if a character is wrong or the length, [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
-        let bytes = SecretBytes::new(TextForm::Identity.decode(text.trim())?);
+        let bytes = SecretBytes::new(TextForm::Identity.decode(text)?);
         let Some((id, keys)) = bytes.reveal().split_first_chunk::<2>() else {
             return Err(Error::InvalidKey("an identity has another length"));
         };

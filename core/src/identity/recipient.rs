@@ -46,13 +46,13 @@ impl Recipient {
         Self { key, key_bytes, signer, signature, fingerprint: Fingerprint(digest) }
     }
 
-    /// Reads the text form, `sealwire1…`; spaces around it are ignored.
+    /// Reads the text form, `sealwire1…`, with nothing around it.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a character was changed or lost, a key is not valid, or the two halves belong to
     /// different people; [`Error::TooLarge`] above 4096 characters; [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
-        Self::from_bytes(&TextForm::Recipient.decode(text.trim())?)
+        Self::from_bytes(&TextForm::Recipient.decode(text)?)
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self> {
@@ -169,12 +169,12 @@ impl fmt::Debug for Fingerprint {
 pub struct Pin(Fingerprint);
 
 impl Pin {
-    /// Reads the text form; spaces around it are ignored.
+    /// Reads the text form, with nothing around it.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a character was changed or lost.
     pub fn parse(text: &str) -> Result<Self> {
-        let bytes = TextForm::Pin.decode(text.trim())?;
+        let bytes = TextForm::Pin.decode(text)?;
         let bytes = bytes.try_into().map_err(|_| Error::InvalidKey("a pin has another length"))?;
         Ok(Self(Fingerprint(bytes)))
     }

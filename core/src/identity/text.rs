@@ -52,6 +52,9 @@ impl TextForm {
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(Error::InvalidKey("a key's text is in lower case"));
         }
+        if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
+            return Err(Error::InvalidKey("a key's text has no white space in or around it: trim it"));
+        }
         let checked = CheckedHrpstring::new::<LongBech32m>(text)
             .map_err(|_| Error::InvalidKey("the checksum is wrong: a character was changed or lost"))?;
         if checked.hrp().as_str() != self.prefix() {

@@ -12,8 +12,10 @@ import hashlib
 import hmac
 import os
 import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable, Protocol, Sequence, Union
+from itertools import pairwise
+from typing import Any, Protocol
 
 from cryptography.cobblestone import Cobblestone256Decryptor, Cobblestone256Encryptor
 from cryptography.exceptions import InvalidSignature, InvalidTag
@@ -455,10 +457,16 @@ class Passphrase:
     t: int = 3
     p: int = 4
 
+    def __post_init__(self) -> None:
+        need(is_text(self.text, 1, 1024), MISUSE, "a passphrase is 1 to 1024 bytes")
+
 
 @dataclass(frozen=True)
 class SymmetricKey:
     key: bytes
+
+    def __post_init__(self) -> None:
+        need(is_bytes(self.key, 32), MISUSE, "a symmetric key is 32 bytes")
 
 
 class ExternalService(Protocol):
@@ -508,7 +516,7 @@ def lock_hpke(to: Recipient, hint: bytes | None, h: bytes, content_key: bytes) -
 def lock_passphrase(to: Passphrase, h: bytes, content_key: bytes) -> dict[int, Any]:
     check_argon2_cost(to.m, to.t, to.p)
     slot = {0: PASSPHRASE, 1: random_bytes(16), 2: to.m, 3: to.t, 4: to.p}
-    return slot | {6: seal0(passphrase_slot_key(to, slot, binding(h, slot)), content_key)}
+    return slot | {6: seal0(passphrase_slot_key(to.text, slot, binding(h, slot)), content_key)}
 
 
 def lock_symmetric(to: SymmetricKey, h: bytes, content_key: bytes) -> dict[int, Any]:
@@ -516,15 +524,12 @@ def lock_symmetric(to: SymmetricKey, h: bytes, content_key: bytes) -> dict[int, 
     return slot | {6: seal0(hkdf(slot[1], to.key, binding(h, slot)), content_key)}
 
 
-def passphrase_slot_key(by: Passphrase, slot: dict[int, Any], bound: bytes) -> bytes:
-    secret = by.text.encode()
-    need(1 <= len(secret) <= 1024, MISUSE, "a passphrase is 1 to 1024 bytes")
+def passphrase_slot_key(text: str, slot: dict[int, Any], bound: bytes) -> bytes:
     argon2 = Argon2id(salt=slot[1], length=32, memory_cost=slot[2], iterations=slot[3], lanes=slot[4])
-    return hkdf(slot[1], argon2.derive(secret), bound)
+    return hkdf(slot[1], argon2.derive(text.encode()), bound)
 
 
 def symmetric_key_id(key: SymmetricKey) -> bytes:
-    need(is_bytes(key.key, 32), MISUSE, "a symmetric key is 32 bytes")
     return hkdf(b"", key.key, LABEL("key id"))[:8]
 
 
@@ -545,7 +550,7 @@ def candidate(header: Header, slot: Slot, key: Key, budget: KemBudget) -> bytes 
     if slot.kind == HPKE and isinstance(key, Identity):
         return candidate_hpke(header.fixed.envelope_id, slot.fields, bound, key, budget)
     if slot.kind == PASSPHRASE and isinstance(key, Passphrase):
-        return open0(passphrase_slot_key(key, slot.fields, bound), slot.fields[6])
+        return open0(passphrase_slot_key(key.text, slot.fields, bound), slot.fields[6])
     if slot.kind == SYMMETRIC and isinstance(key, SymmetricKey) and slot.fields[2] == symmetric_key_id(key):
         return open0(hkdf(slot.fields[1], key.key, bound), slot.fields[6])
     if slot.kind == EXTERNAL and slot.fields[1] == getattr(key, "name", None):
@@ -574,8 +579,8 @@ def slots_tag(envelope_id: bytes, content_key: bytes, h: bytes, SLOTS: bytes) ->
     return hmac.digest(key, LABEL("slots tag") + h + sha256(SLOTS), "sha256")
 
 
-def opens(header: Header, candidate_key: bytes | None) -> bool:
-    if candidate_key is None or len(candidate_key) != 32:
+def opens(header: Header, candidate_key: bytes) -> bool:
+    if len(candidate_key) != 32:
         return False
     tag = slots_tag(header.fixed.envelope_id, candidate_key, header.h_fixed, header.SLOTS)
     return hmac.compare_digest(tag, header.slots_tag)
@@ -587,7 +592,7 @@ def unlock(header: Header, keys: Sequence[Key]) -> tuple[bytes, Key]:
     for slot in header.slots:
         for key in keys:
             content_key = candidate(header, slot, key, budget)
-            if opens(header, content_key):
+            if content_key is not None and opens(header, content_key):
                 return content_key, key
     raise SealwireError(NOT_RECIPIENT, "no slot opens")
 
@@ -634,7 +639,8 @@ def open_private(header: Header, content_key: bytes) -> Private:
         return Private()
     key = private_block_key(fixed.envelope_id, content_key)
     plaintext = open0(key, fixed.private_block, MAGIC + fixed_without_private(fixed.pairs))
-    need(plaintext is not None, REJECTED, "the private block does not open")
+    if plaintext is None:
+        raise SealwireError(REJECTED, "the private block does not open")
     return parse_private(plaintext)
 
 
@@ -660,7 +666,7 @@ def is_filename(value: Any) -> bool:
 def is_audience(value: Any) -> bool:
     if type(value) is not list or not 1 <= len(value) <= 1024:
         return False
-    return all(is_bytes(f, 32) for f in value) and all(a < b for a, b in zip(value, value[1:]))
+    return all(is_bytes(f, 32) for f in value) and all(a < b for a, b in pairwise(value))
 
 
 def parse_signers(value: Any) -> bytes:
@@ -808,7 +814,7 @@ def signed_message(h: bytes, context: bytes, part: bytes, payload: bytes) -> byt
 
 # ---- §9 Context and part ----------------------------------------------------------------------
 
-ContextField = Union[int, str, bytes]
+ContextField = int | str | bytes
 
 
 def encode_context(context: Sequence[ContextField]) -> bytes:
@@ -956,8 +962,8 @@ class Identity:
         return bech32m_encode("sealwire-identity", raw)
 
 
-Locker = Union[Recipient, Anonymous, Passphrase, SymmetricKey, ExternalService]
-Key = Union[Identity, Passphrase, SymmetricKey, ExternalService]
+Locker = Recipient | Anonymous | Passphrase | SymmetricKey | ExternalService
+Key = Identity | Passphrase | SymmetricKey | ExternalService
 
 
 def generate(kem_id: int = XWING) -> Identity:

@@ -1,0 +1,457 @@
+//! What bad input gets: refused, every single time.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use sealwire::{
+    Aead, Error, Expect, Header, Identity, Kem, Metadata, Opener, Passphrase, Recipient, Recipients,
+    SealContext, SealedParts, Sealer, SymmetricKey, Unlock, from_text, join, open, reseal, rewrap, seal,
+    split,
+};
+use sealwire_tests::people::{ALICE, BOB, CAROL, CarelessService, cheap_passphrase, context, keys, note};
+use sealwire_tests::vectors::{Format, files};
+use std::time::Instant;
+
+const CHUNK: usize = 16_384;
+const SEALED_CHUNK: usize = CHUNK + 16;
+
+fn code<T>(result: Result<T, Error>) -> &'static str {
+    result.err().map_or("ok", |error| error.code())
+}
+
+/// Small envelopes of each slot kind, signed and not, padded and not, with the keys that open them.
+fn small_envelopes() -> Vec<(String, Vec<u8>, Box<dyn Unlock>, SealContext)> {
+    let context = note("1");
+    let key = SymmetricKey::from_bytes(&[7; 32]);
+    let passphrase = cheap_passphrase("swordfish").unwrap();
+    let identity = |identity: &Identity| {
+        Box::new(Identity::parse(identity.reveal().reveal_text().unwrap()).unwrap()) as Box<dyn Unlock>
+    };
+    let mut envelopes = Vec::new();
+    for signed in [false, true] {
+        let kinds: [(&str, Recipients<'_>, Box<dyn Unlock>); 6] = [
+            ("X-Wing", Recipients::new().recipient(ALICE.recipient()), identity(&ALICE)),
+            ("X25519", Recipients::new().recipient(CAROL.recipient()), identity(&CAROL)),
+            ("anonymous", Recipients::new().anonymous(CAROL.recipient()), identity(&CAROL)),
+            (
+                "passphrase",
+                Recipients::new().passphrase(&passphrase),
+                Box::new(cheap_passphrase("swordfish").unwrap()),
+            ),
+            ("symmetric", Recipients::new().key(&key), Box::new(SymmetricKey::from_bytes(&[7; 32]))),
+            ("external", Recipients::new().service(&CarelessService), Box::new(CarelessService)),
+        ];
+        for (name, readers, keys) in kinds {
+            let sealer = Sealer::new(&context).to(readers).metadata("version", 2_u64);
+            let sealer =
+                if signed { sealer.sign(&BOB) } else { sealer.unpadded().aead(Aead::ChaCha20Poly1305) };
+            let envelope = sealer.seal(b"attack at dawn").unwrap();
+            envelopes.push((format!("{name}, signed {signed}"), envelope, keys, note("1")));
+        }
+    }
+    envelopes
+}
+
+/// Vectors that open, made by the other implementation: among them unknown slots and ignorable fields.
+fn foreign_envelopes() -> Vec<(String, Vec<u8>, Box<dyn Unlock>, SealContext)> {
+    files(Format::Envelope)
+        .unwrap()
+        .into_iter()
+        .filter(|(_, case)| case["operation"] == "open" && case["expect"] == "ok" && case["part"] == "")
+        .map(|(path, case)| {
+            let envelope = from_text(case["envelope"].as_str().unwrap()).unwrap();
+            (path.display().to_string(), envelope, keys(&case["unlock"]).unwrap(), context(&case["context"]))
+        })
+        .filter(|(_, envelope, ..)| envelope.len() < 1024)
+        .collect()
+}
+
+#[test]
+fn every_flip_of_every_bit_is_refused() {
+    let mut flips = 0;
+    for (name, envelope, keys, context) in small_envelopes().into_iter().chain(foreign_envelopes()) {
+        assert_eq!(code(open(&envelope, &*keys, &context)), "ok", "{name}");
+        let mut flipped = envelope.clone();
+        for bit in 0..envelope.len() * 8 {
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(open(&flipped, &*keys, &context).is_err(), "{name}: bit {bit} of {}", envelope.len() * 8);
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            flips += 1;
+        }
+    }
+    assert!(flips > 80_000, "only {flips} flips");
+}
+
+#[test]
+fn every_truncation_and_every_extension_is_refused() {
+    for (name, envelope, keys, context) in small_envelopes().into_iter().chain(foreign_envelopes()) {
+        for len in 0..envelope.len() {
+            let cut = &envelope[..len];
+            let outcome = code(open(cut, &*keys, &context));
+            assert!(["Truncated", "Rejected"].contains(&outcome), "{name}: {len} bytes: {outcome}");
+        }
+        for more in [&[0][..], &[0; 16], &[0; 16_400], &envelope] {
+            assert!(open(&[&envelope, more].concat(), &*keys, &context).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn chunks_cannot_be_moved() {
+    let context = note("chunks");
+    let sealer = Sealer::new(&context).to(ALICE.recipient()).unpadded();
+    let payload: Vec<u8> = (0..4 * CHUNK + 100).map(|i| u8::try_from(i % 250).unwrap()).collect();
+    let [envelope, other] = [sealer.seal(&payload).unwrap(), sealer.seal(&payload).unwrap()];
+    let cut = |envelope: &[u8]| {
+        let start = Header::parse(envelope).unwrap().len() + 56;
+        let chunks: Vec<Vec<u8>> = envelope[start..].chunks(SEALED_CHUNK).map(<[u8]>::to_vec).collect();
+        (envelope[..start].to_vec(), chunks)
+    };
+    let (front, chunks) = cut(&envelope);
+    let (other_front, other_chunks) = cut(&other);
+    assert_eq!(chunks.len(), 5);
+    let check = |what: &str, chunks: &[Vec<u8>], expected: &str| {
+        let forged = [front.clone(), chunks.concat()].concat();
+        assert_eq!(code(open(&forged, &*ALICE, &context)), expected, "{what}");
+    };
+    check("untouched", &chunks, "ok");
+    for a in 0..5 {
+        let mut dropped = chunks.clone();
+        dropped.remove(a);
+        check("dropped", &dropped, if a == 4 { "Truncated" } else { "Rejected" });
+        let mut repeated = chunks.clone();
+        repeated.insert(a, chunks[a].clone());
+        check("repeated", &repeated, "Rejected");
+        let mut foreign = chunks.clone();
+        foreign[a] = other_chunks[a].clone();
+        check("from another envelope", &foreign, "Rejected");
+        for b in 0..a {
+            let mut swapped = chunks.clone();
+            swapped.swap(a, b);
+            check("swapped", &swapped, "Rejected");
+        }
+    }
+    // A whole body under another header.
+    let (header, _) = split(&envelope).unwrap();
+    let (_, body) = split(&other).unwrap();
+    assert_eq!(code(open(&join(header, body), &*ALICE, &context)), "Rejected");
+    drop(other_front);
+}
+
+/// The slots of an envelope as they stand, and the envelope with others in their place.
+fn slots(envelope: &[u8]) -> (Vec<Vec<u8>>, impl Fn(&[Vec<u8>]) -> Vec<u8>) {
+    let (header, body) = split(envelope).unwrap();
+    let mut decoder = minicbor::Decoder::new(&header[9..]);
+    decoder.bytes().unwrap();
+    let start = 9 + decoder.position();
+    let content = decoder.bytes().unwrap().to_vec();
+    let mut inner = minicbor::Decoder::new(&content);
+    let count = inner.array().unwrap().unwrap();
+    let mut slots = Vec::new();
+    for _ in 0..count {
+        let from = inner.position();
+        inner.skip().unwrap();
+        slots.push(content[from..inner.position()].to_vec());
+    }
+    let (front, tag) = (header[..start].to_vec(), header[header.len() - 32..].to_vec());
+    let body = body.to_vec();
+    let put_back = move |slots: &[Vec<u8>]| {
+        let mut array = minicbor::Encoder::new(Vec::new());
+        array.array(slots.len() as u64).unwrap();
+        let array = [array.into_writer(), slots.concat()].concat();
+        let mut bytes = minicbor::Encoder::new(Vec::new());
+        bytes.bytes(&array).unwrap();
+        [front.clone(), bytes.into_writer(), tag.clone(), body.clone()].concat()
+    };
+    (slots, put_back)
+}
+
+#[test]
+fn slots_cannot_be_touched() {
+    let context = note("slots");
+    let dave = Identity::generate().unwrap();
+    let to = || {
+        Recipients::new().recipient(ALICE.recipient()).recipient(BOB.recipient()).recipient(dave.recipient())
+    };
+    let envelope = Sealer::new(&context).to(to()).seal(b"for three").unwrap();
+    let other = Sealer::new(&context).to(to()).seal(b"for three").unwrap();
+    let (slots_here, put_back) = slots(&envelope);
+    let (slots_there, _) = slots(&other);
+    assert_eq!(put_back(&slots_here), envelope);
+    let refused = |what: &str, slots: &[Vec<u8>]| {
+        let forged = put_back(slots);
+        for reader in [&*ALICE, &*BOB, &dave] {
+            assert_eq!(code(open(&forged, reader, &context)), "NotRecipient", "{what}");
+        }
+    };
+    for a in 0..3 {
+        let mut dropped = slots_here.clone();
+        dropped.remove(a);
+        refused("dropped", &dropped);
+        let mut repeated = slots_here.clone();
+        repeated.push(slots_here[a].clone());
+        refused("repeated", &repeated);
+        let mut transplanted = slots_here.clone();
+        transplanted[a] = slots_there[a].clone();
+        refused("transplanted", &transplanted);
+        let mut added = slots_here.clone();
+        added.insert(a, slots_there[a].clone());
+        refused("added", &added);
+        for b in 0..a {
+            let mut reordered = slots_here.clone();
+            reordered.swap(a, b);
+            refused("reordered", &reordered);
+        }
+    }
+    refused("an unknown slot added", &[slots_here.clone(), vec![vec![0xa1, 0x00, 0x18, 0x63]]].concat());
+}
+
+#[test]
+fn absurd_claims_cost_nothing() {
+    let start = Instant::now();
+    let magic = b"sealwire\x01";
+    for (claim, expected) in [
+        (&[0x5b, 0, 0, 1, 0, 0, 0, 0, 0][..], "TooLarge"), // 1 TiB
+        (&[0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "TooLarge"),
+        (&[0x5a, 0x7f, 0xff, 0xff, 0xff], "TooLarge"),
+        (&[0x5a, 0x00, 0x1f, 0xff, 0xff], "Truncated"), // 2 MiB, which are not there
+        (&[0x41, 0xa0, 0x5b, 0, 0, 1, 0, 0, 0, 0, 0], "TooLarge"),
+        (&[0x5b, 0, 0, 0, 0, 0, 0, 0, 1, 0xa0], "Malformed"), // a length that is not the shortest
+        (&[0x5f, 0x41, 0xa0, 0xff], "Malformed"),
+        (&[0xa0], "Malformed"),
+    ] {
+        let envelope = [magic, claim].concat();
+        assert_eq!(code(Header::parse(&envelope)), expected, "{claim:02x?}");
+        assert_eq!(code(open(&envelope, &*ALICE, &note("1"))), expected);
+        let context = note("1");
+        let mut stream = sealwire::OpenStream::new(&Opener::new(&*ALICE, &context));
+        let pushed = stream.push(&envelope, &mut Vec::new());
+        let outcome = if pushed.is_ok() { code(stream.finish(&mut Vec::new())) } else { code(pushed) };
+        assert_eq!(outcome, expected);
+    }
+    // A million-element array inside a small header is walked, not collected.
+    let bomb = [
+        magic.as_slice(),
+        &[0x4b, 0xa1, 0x00, 0x9b, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff],
+        &[0x41, 0x80],
+        &[0; 32],
+    ];
+    assert_eq!(code(Header::parse(&bomb.concat())), "Malformed");
+    assert!(start.elapsed().as_millis() < 1000);
+}
+
+#[test]
+fn the_sealer_refuses_what_readers_refuse() {
+    let context = note("limits");
+    let key = SymmetricKey::generate().unwrap();
+    let many = |count: usize| (0..count).fold(Recipients::new(), |to, _| to.key(&key));
+    assert_eq!(code(seal(b"", many(1024), &context)), "ok");
+    assert_eq!(code(seal(b"", many(1025), &context)), "TooLarge");
+    assert_eq!(code(seal(b"", Recipients::new(), &context)), "Misuse");
+    let anonymous =
+        |count: usize| (0..count).fold(Recipients::new(), |to, _| to.anonymous(CAROL.recipient()));
+    assert_eq!(code(seal(b"", anonymous(64), &context)), "ok");
+    assert_eq!(code(seal(b"", anonymous(65), &context)), "TooLarge");
+    let passphrase = cheap_passphrase("x").unwrap();
+    let passphrases = |count: usize| (0..count).fold(Recipients::new(), |to, _| to.passphrase(&passphrase));
+    assert_eq!(code(seal(b"", passphrases(2), &context)), "ok");
+    assert_eq!(code(seal(b"", passphrases(3), &context)), "TooLarge");
+    let mix = || Recipients::new().recipient(ALICE.recipient()).recipient(CAROL.recipient());
+    assert_eq!(code(seal(b"", mix(), &context)), "Misuse");
+    assert_eq!(code(seal(b"", mix().allow_classical(), &context)), "ok");
+    let envelope = seal(b"", ALICE.recipient(), &context).unwrap();
+    assert_eq!(code(rewrap(&envelope, &*ALICE, &context, mix())), "Misuse");
+    assert_eq!(code(rewrap(&envelope, &*ALICE, &context, Recipients::new())), "Misuse");
+    assert_eq!(code(reseal(&envelope, &*ALICE, &context, Recipients::new())), "Misuse");
+
+    let sealer = Sealer::new(&context).to(ALICE.recipient());
+    let with_entries = |count: u64| {
+        (0..count).fold(sealer.clone(), |sealer, i| sealer.metadata(&format!("key {i}"), i)).seal(b"")
+    };
+    assert_eq!(code(with_entries(64)), "ok");
+    assert_eq!(code(with_entries(65)), "TooLarge");
+    assert_eq!(code(sealer.clone().metadata(&"k".repeat(64), "v".repeat(4096).as_str()).seal(b"")), "ok");
+    assert_eq!(code(sealer.clone().metadata(&"k".repeat(65), 1_u64).seal(b"")), "TooLarge");
+    assert_eq!(code(sealer.clone().metadata("k", "v".repeat(4097).as_str()).seal(b"")), "TooLarge");
+    for name in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0", &"n".repeat(256)] {
+        assert_eq!(code(sealer.clone().filename(name).seal(b"")), "Misuse", "{name:?}");
+    }
+    assert_eq!(code(sealer.clone().content_type(&"t".repeat(256)).seal(b"")), "Misuse");
+    assert_eq!(code(sealer.clone().part(&"p".repeat(256)).seal(b"")), "Misuse");
+    assert_eq!(code(sealer.seal_parts(&[("a", b"1"), ("a", b"2")])), "Misuse");
+
+    for bad in [
+        SealContext::new(""),
+        SealContext::new(&"n".repeat(129)),
+        (0..17_u64).fold(SealContext::new("n"), SealContext::field),
+        SealContext::new("n").field("f".repeat(1025)),
+        SealContext::new("n").field(vec![0; 1025].as_slice()),
+    ] {
+        assert_eq!(code(seal(b"", ALICE.recipient(), &bad)), "Misuse");
+        assert_eq!(code(open(&envelope, &*ALICE, &bad)), "Misuse");
+    }
+    assert_eq!(code(Passphrase::new("")), "Misuse");
+    assert_eq!(code(Passphrase::new(&"x".repeat(1025))), "Misuse");
+    for (costs, expected) in [
+        ((262_144, 10, 8), "ok"),
+        ((262_145, 1, 1), "TooLarge"),
+        ((64, 11, 1), "TooLarge"),
+        ((1024, 1, 9), "TooLarge"),
+        ((15, 1, 2), "Malformed"),
+        ((64, 0, 1), "Malformed"),
+        ((64, 1, 0), "Malformed"),
+    ] {
+        let passphrase = Passphrase::new("x").unwrap().costs(costs.0, costs.1, costs.2);
+        assert_eq!(code(passphrase), expected, "{costs:?}");
+    }
+}
+
+#[test]
+fn contexts_parts_and_signers_are_checked() {
+    let context = note("17");
+    let envelope = Sealer::new(&context).to(ALICE.recipient()).sign(&BOB).part("a").seal(b"x").unwrap();
+    let opener = Opener::new(&*ALICE, &context);
+    assert_eq!(code(opener.clone().part("a").open(&envelope)), "ok");
+    assert_eq!(code(opener.open(&envelope)), "Rejected");
+    assert_eq!(code(opener.clone().part("b").open(&envelope)), "Rejected");
+    for other in
+        [note("18"), SealContext::new("notes"), SealContext::new("notes").field(17_u64), note("17").field("")]
+    {
+        assert_eq!(code(Opener::new(&*ALICE, &other).part("a").open(&envelope)), "Rejected");
+        // A hostile server cannot have another row rewrapped either.
+        let rewrapped = Opener::new(&*ALICE, &other).part("a").rewrap(&envelope, BOB.recipient());
+        assert_eq!(code(rewrapped), "Rejected");
+    }
+    let expecting = |signers| opener.clone().part("a").expect(Expect::OneOf(signers)).open(&envelope);
+    assert_eq!(code(expecting(vec![BOB.signer()])), "ok");
+    assert_eq!(code(expecting(vec![ALICE.signer(), BOB.signer()])), "ok");
+    assert_eq!(code(expecting(vec![ALICE.signer()])), "Rejected");
+    assert_eq!(code(expecting(vec![])), "Rejected");
+    let unsigned = Sealer::new(&context).to(ALICE.recipient()).seal(b"x").unwrap();
+    assert_eq!(
+        code(Opener::new(&*ALICE, &context).expect(Expect::OneOf(vec![BOB.signer()])).open(&unsigned)),
+        "Rejected"
+    );
+    assert_eq!(code(open(&envelope, &*BOB, &context)), "NotRecipient");
+}
+
+/// Reasons why no slot opens look alike, and take the same class of time: one Argon2 each.
+#[test]
+fn a_passphrase_reader_is_no_oracle() {
+    let context = note("oracle");
+    let right = Passphrase::new("right").unwrap().costs(32 * 1024, 2, 1).unwrap();
+    let envelope = seal(b"x", Recipients::new().passphrase(&right), &context).unwrap();
+    let header_len = Header::parse(&envelope).unwrap().len();
+    let mut altered_slot = envelope.clone();
+    altered_slot[header_len - 40] ^= 1; // in ct
+    let mut altered_tag = envelope.clone();
+    altered_tag[header_len - 1] ^= 1;
+    let timed = |envelope: &[u8], passphrase: &str| {
+        let passphrase = Passphrase::new(passphrase).unwrap();
+        let mut times: Vec<_> = (0..5)
+            .map(|_| {
+                let start = Instant::now();
+                assert_eq!(open(envelope, &passphrase, &context), Err(Error::NotRecipient));
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        times[2].as_secs_f64()
+    };
+    let times = [timed(&envelope, "wrong"), timed(&altered_slot, "right"), timed(&altered_tag, "right")];
+    let (slowest, fastest) =
+        (times.iter().copied().fold(0.0, f64::max), times.iter().copied().fold(1e9, f64::min));
+    assert!(slowest < 3.0 * fastest, "{times:?}");
+}
+
+#[test]
+fn kem_operations_are_bounded() {
+    let context = note("budget");
+    let strangers = || (0..64).fold(Recipients::new(), |to, _| to.anonymous(CAROL.recipient()));
+    let envelope = seal(b"x", strangers(), &context).unwrap();
+    let two = (0..2).fold(sealwire::Keyring::default(), |ring, _| {
+        ring.and(Identity::generate_with(Kem::X25519).unwrap())
+    });
+    assert_eq!(code(open(&envelope, &two, &context)), "NotRecipient");
+    let three = (0..3).fold(sealwire::Keyring::default(), |ring, _| {
+        ring.and(Identity::generate_with(Kem::X25519).unwrap())
+    });
+    assert_eq!(code(open(&envelope, &three, &context)), "TooLarge");
+}
+
+#[test]
+fn a_content_key_opens_its_own_envelope_only() {
+    let context = note("content key");
+    let [first, second] = [(); 2].map(|()| seal(b"x", ALICE.recipient(), &context).unwrap());
+    let key = Header::parse(&first).unwrap().unlock(&*ALICE).unwrap();
+    assert_eq!(code(open(&first, &key, &context)), "ok");
+    assert_eq!(code(open(&second, &key, &context)), "NotRecipient");
+    let rewrapped = rewrap(&first, &key, &context, BOB.recipient()).unwrap();
+    assert_eq!(code(open(&rewrapped, &key, &context)), "ok");
+    let header = Header::parse(&second).unwrap();
+    assert_eq!(code(header.content_key(sealwire::Candidate::from_bytes(&[0; 32]))), "NotRecipient");
+}
+
+#[test]
+fn recipients_say_what_is_wrong() {
+    let text = BOB.recipient().to_string();
+    let letters: Vec<usize> = (9..text.len()).step_by(97).collect();
+    for at in letters {
+        let wrong = if &text[at..=at] == "q" { "p" } else { "q" };
+        let altered = [&text[..at], wrong, &text[at + 1..]].concat();
+        let error = Recipient::parse(&altered).unwrap_err();
+        assert!(error.to_string().contains("a character was changed or lost"), "{error}");
+        assert_eq!(error.code(), "InvalidKey");
+    }
+    assert_eq!(code(Recipient::parse(&text.to_uppercase())), "InvalidKey");
+    assert_eq!(code(Recipient::parse(&format!("{text}\n"))), "InvalidKey");
+    assert_eq!(code(Recipient::parse(&format!("{text}{}", "q".repeat(3000)))), "TooLarge");
+    assert_eq!(code(Recipient::parse(&BOB.recipient().pin().to_string())), "InvalidKey");
+    assert_eq!(code(Recipient::parse(BOB.reveal().reveal_text().unwrap())), "InvalidKey");
+    for cut in 0..60 {
+        assert_eq!(code(Recipient::parse(&text[..cut])), "InvalidKey");
+    }
+    assert_eq!(code(BOB.recipient().pin().check(BOB.recipient())), "ok");
+    assert_eq!(code(BOB.recipient().pin().check(ALICE.recipient())), "InvalidKey");
+}
+
+#[test]
+fn identity_files_are_bounded() {
+    let line = CAROL.reveal();
+    let line = line.reveal_text().unwrap();
+    assert_eq!(Identity::parse_file(&format!("# me\n\n  {line}  \n")).unwrap().len(), 1);
+    assert_eq!(code(Identity::parse_file("# nobody\n")), "Malformed");
+    assert_eq!(code(Identity::parse_file(&format!("{line}\n").repeat(64))), "ok");
+    assert_eq!(code(Identity::parse_file(&format!("{line}\n").repeat(65))), "TooLarge");
+    assert_eq!(code(Identity::parse_file(&"#".repeat(64 * 1024 + 1))), "TooLarge");
+    assert_eq!(code(Identity::parse_file(&line.replace('1', "2"))), "InvalidKey");
+}
+
+#[test]
+fn detached_parts_do_not_mix() {
+    let context = note("parts");
+    let sealer = Sealer::new(&context).to(ALICE.recipient());
+    let SealedParts { header, bodies, .. } =
+        sealer.seal_parts(&[("title", b"T"), ("text", b"body")]).unwrap();
+    let read = |part, body: &[u8]| Opener::new(&*ALICE, &context).part(part).open_detached(&header, body);
+    assert_eq!(read("title", &bodies[0]).unwrap().plaintext, b"T");
+    assert_eq!(read("text", &bodies[1]).unwrap().plaintext, b"body");
+    assert_eq!(code(read("title", &bodies[1])), "Rejected");
+    let trailing = [header.as_slice(), &[0]].concat();
+    let opener = Opener::new(&*ALICE, &context).part("title");
+    assert_eq!(code(opener.open_detached(&trailing, &bodies[0])), "Malformed");
+    for len in 0..bodies[0].len() {
+        assert!(["Truncated", "Rejected"].contains(&code(read("title", &bodies[0][..len]))));
+    }
+    assert_eq!(code(opener.rewrap_header(&header, &bodies[0][..55], BOB.recipient())), "Truncated");
+    assert_eq!(code(opener.rewrap_header(&header, &bodies[1][..56], BOB.recipient())), "Rejected");
+    assert_eq!(code(opener.rewrap_header(&header, &bodies[0][..56], BOB.recipient())), "ok");
+}
+
+#[test]
+fn metadata_is_a_map_by_key() {
+    let mut metadata = Metadata::default();
+    metadata.insert("b", 1_u64);
+    metadata.insert("a", "x");
+    metadata.insert("b", 2_u64);
+    let entries: Vec<_> = metadata.iter().map(|(key, _)| key).collect();
+    assert_eq!(entries, ["a", "b"]);
+}

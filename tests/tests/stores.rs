@@ -1,0 +1,145 @@
+//! Stores: what is saved is there, whatever happens while it is saved.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use sealwire::{AtomicFile, FileStore, Identity, MemoryStore, SecretBytes, SecretStore, SymmetricKey};
+use sealwire_tests::people::cheap_passphrase;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+fn keyed(folder: &Path) -> FileStore {
+    FileStore::with_key(folder, SymmetricKey::from_bytes(&[3; 32]))
+}
+
+fn secret(text: &str) -> SecretBytes {
+    SecretBytes::new(text.as_bytes().to_vec())
+}
+
+fn check_any(store: &dyn SecretStore) {
+    assert!(store.load("nobody").unwrap().is_none());
+    store.save("a.b_c-1", &secret("one")).unwrap();
+    store.save("a.b_c-1", &secret("two")).unwrap();
+    assert_eq!(store.load("a.b_c-1").unwrap().unwrap().reveal(), b"two");
+    store.delete("a.b_c-1").unwrap();
+    store.delete("a.b_c-1").unwrap();
+    assert!(store.load("a.b_c-1").unwrap().is_none());
+    let identity = Identity::generate().unwrap();
+    identity.save(store, "me").unwrap();
+    assert_eq!(Identity::load(store, "me").unwrap().unwrap().recipient(), identity.recipient());
+    for name in ["", ".hidden", "..", "a/b", "a\\b", "A", "ä", "a b", &"a".repeat(65), "a\0"] {
+        assert_eq!(store.save(name, &secret("x")).unwrap_err().code(), "Misuse", "{name:?}");
+        assert_eq!(store.load(name).map(drop).unwrap_err().code(), "Misuse");
+        assert_eq!(store.delete(name).unwrap_err().code(), "Misuse");
+    }
+}
+
+#[test]
+fn every_store_keeps_secrets() {
+    check_any(&MemoryStore::default());
+    let folder = tempfile::tempdir().unwrap();
+    check_any(&keyed(&folder.path().join("made/when/needed")));
+    check_any(&FileStore::with_passphrase(folder.path().join("p"), cheap_passphrase("x").unwrap()));
+}
+
+#[test]
+fn files_are_sealed_and_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = keyed(folder.path());
+    store.save("a", &secret("my secret")).unwrap();
+    store.save("b", &secret("another")).unwrap();
+    let path = folder.path().join("a.sealed");
+    let bytes = fs::read(&path).unwrap();
+    assert!(!bytes.windows(9).any(|window| window == b"my secret"));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    // Swapped, altered, cut, huge, or under another key.
+    fs::copy(folder.path().join("b.sealed"), &path).unwrap();
+    assert_eq!(store.load("a").map(drop).unwrap_err().code(), "Rejected");
+    for cut in 0..bytes.len() {
+        fs::write(&path, &bytes[..cut]).unwrap();
+        assert!(store.load("a").is_err(), "{cut}");
+    }
+    fs::write(&path, vec![0; 1024 * 1024 + 1]).unwrap();
+    assert_eq!(store.load("a").map(drop).unwrap_err().code(), "TooLarge");
+    let other = FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[4; 32]));
+    assert_eq!(other.load("b").map(drop).unwrap_err().code(), "NotRecipient");
+}
+
+#[test]
+fn an_atomic_file_appears_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let mut dropped = AtomicFile::create(&path).unwrap();
+    dropped.write_all(b"never").unwrap();
+    drop(dropped);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    let mut file = AtomicFile::create(&path).unwrap();
+    file.write_all(b"whole").unwrap();
+    assert!(!path.exists());
+    file.commit().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"whole");
+    assert!(AtomicFile::create(&folder.path().join("no/such/folder/file")).is_err());
+}
+
+/// Kills a save at every single system call and looks at what is left: the old secret or the new one.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_save_survives_a_kill_at_every_system_call() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = keyed(folder.path());
+    let (mut old, mut new, mut calls) = (0, 0, 0);
+    loop {
+        store.save("precious", &secret("old")).unwrap();
+        let finished = kill_at::nth_system_call(folder.path(), calls);
+        let found = store.load("precious").unwrap().expect("the secret is gone");
+        match found.reveal() {
+            b"old" => old += 1,
+            b"new" => new += 1,
+            other => panic!("neither old nor new: {other:?}"),
+        }
+        if finished {
+            break;
+        }
+        calls += 1;
+    }
+    println!("killed at {calls} stops: {old} times the old secret was left, {new} times the new one");
+    assert!(calls > 40 && old > 10 && new > 0, "{calls} stops, {old} old, {new} new");
+}
+
+#[cfg(target_os = "linux")]
+mod kill_at {
+    use nix::sys::ptrace;
+    use nix::sys::wait::{WaitStatus, waitpid};
+    use nix::unistd::Pid;
+    use std::io::Write;
+    use std::path::Path;
+    use std::process::{Command, Stdio};
+
+    /// Has a child replace the secret, stops it at each entry to and exit from a system call, and kills it at the
+    /// `n`th stop. True if it ended by itself before.
+    pub(super) fn nth_system_call(folder: &Path, n: usize) -> bool {
+        let mut child =
+            Command::new(env!("CARGO_BIN_EXE_save_once")).arg(folder).stdin(Stdio::piped()).spawn().unwrap();
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+        ptrace::attach(pid).unwrap();
+        assert!(matches!(waitpid(pid, None).unwrap(), WaitStatus::Stopped(..)));
+        child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+        for _ in 0..n {
+            ptrace::syscall(pid, None).unwrap();
+            match waitpid(pid, None).unwrap() {
+                WaitStatus::Exited(_, code) => {
+                    assert_eq!(code, 0);
+                    return true;
+                }
+                WaitStatus::Stopped(..) | WaitStatus::PtraceSyscall(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        false
+    }
+}
