@@ -165,3 +165,24 @@ impl SecretStore for Keychain {
         }
     }
 }
+
+#[cfg(all(test, feature = "keychain"))]
+mod tests {
+    use super::Keychain;
+    use crate::{Error, SecretBytes, SecretStore};
+
+    /// Where there is a keychain it keeps secrets; where there is none it says so.
+    #[test]
+    fn the_keychain_keeps_or_says_why_not() {
+        let keychain = Keychain::new("sealwire-test");
+        match keychain.save("probe", &SecretBytes::new(b"x".to_vec())) {
+            Ok(()) => {
+                assert_eq!(keychain.load("probe").unwrap().unwrap().reveal(), b"x");
+                keychain.delete("probe").unwrap();
+                assert!(keychain.load("probe").unwrap().is_none());
+            }
+            Err(error) => assert!(matches!(error, Error::Store(_)), "{error}"),
+        }
+        assert_eq!(keychain.load("NOT A NAME").map(drop).unwrap_err().code(), "Misuse");
+    }
+}

@@ -76,3 +76,8 @@ pub use file_store::FileStore;
 pub use file_store::Keychain;
 #[cfg(not(target_arch = "wasm32"))]
 pub use store::AtomicFile;
+
+/// Runs the code blocks of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
