@@ -3,7 +3,7 @@
 use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
 use crate::content_key::ContentKey;
 use crate::context::{SealContext, part_digest};
-use crate::envelope::{Header, Metadata, PrivateBlock};
+use crate::envelope::{Header, Metadata, MetadataValue, PrivateBlock};
 use crate::error::{Error, Result};
 use crate::identity::{Fingerprint, Unlock};
 use crate::layout::Layout;
@@ -87,6 +87,18 @@ pub enum Addressed {
     No,
     /// The sealer listed nobody, or the envelope was opened without a recipient's key.
     Unstated,
+}
+
+impl About {
+    /// The version of the resource, from the metadata's reserved key `version`. Compare it with the last one that you saw: a
+    /// server can serve an old envelope as new.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        match self.metadata.find("version") {
+            Some(MetadataValue::Number(version)) => Some(*version),
+            _ => None,
+        }
+    }
 }
 
 impl<'a> Opener<'a> {

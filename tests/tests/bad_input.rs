@@ -1,5 +1,5 @@
 //! What bad input gets: refused, every single time.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
 
 use sealwire::{
     Aead, Error, Expect, Header, Identity, Kem, Metadata, Opener, Passphrase, Recipient, Recipients,
@@ -17,8 +17,16 @@ fn code<T>(result: Result<T, Error>) -> &'static str {
     result.err().map_or("ok", |error| error.code())
 }
 
+/// An envelope, and what opens it.
+struct Sample {
+    name: String,
+    envelope: Vec<u8>,
+    keys: Box<dyn Unlock>,
+    context: SealContext,
+}
+
 /// Small envelopes of each slot kind, signed and not, padded and not, with the keys that open them.
-fn small_envelopes() -> Vec<(String, Vec<u8>, Box<dyn Unlock>, SealContext)> {
+fn small_envelopes() -> Vec<Sample> {
     let context = note("1");
     let key = SymmetricKey::from_bytes(&[7; 32]);
     let passphrase = cheap_passphrase("swordfish").unwrap();
@@ -44,30 +52,40 @@ fn small_envelopes() -> Vec<(String, Vec<u8>, Box<dyn Unlock>, SealContext)> {
             let sealer =
                 if signed { sealer.sign(&BOB) } else { sealer.unpadded().aead(Aead::ChaCha20Poly1305) };
             let envelope = sealer.seal(b"attack at dawn").unwrap();
-            envelopes.push((format!("{name}, signed {signed}"), envelope, keys, note("1")));
+            envelopes.push(Sample {
+                name: format!("{name}, signed {signed}"),
+                envelope,
+                keys,
+                context: note("1"),
+            });
         }
     }
     envelopes
 }
 
 /// Vectors that open, made by the other implementation: among them unknown slots and ignorable fields.
-fn foreign_envelopes() -> Vec<(String, Vec<u8>, Box<dyn Unlock>, SealContext)> {
+fn foreign_envelopes() -> Vec<Sample> {
     files(Format::Envelope)
         .unwrap()
         .into_iter()
         .filter(|(_, case)| case["operation"] == "open" && case["expect"] == "ok" && case["part"] == "")
         .map(|(path, case)| {
             let envelope = from_text(case["envelope"].as_str().unwrap()).unwrap();
-            (path.display().to_string(), envelope, keys(&case["unlock"]).unwrap(), context(&case["context"]))
+            Sample {
+                name: path.display().to_string(),
+                envelope,
+                keys: keys(&case["unlock"]).unwrap(),
+                context: context(&case["context"]),
+            }
         })
-        .filter(|(_, envelope, ..)| envelope.len() < 1024)
+        .filter(|sample| sample.envelope.len() < 1024)
         .collect()
 }
 
 #[test]
 fn every_flip_of_every_bit_is_refused() {
     let mut flips = 0;
-    for (name, envelope, keys, context) in small_envelopes().into_iter().chain(foreign_envelopes()) {
+    for Sample { name, envelope, keys, context } in small_envelopes().into_iter().chain(foreign_envelopes()) {
         assert_eq!(code(open(&envelope, &*keys, &context)), "ok", "{name}");
         let mut flipped = envelope.clone();
         for bit in 0..envelope.len() * 8 {
@@ -82,7 +100,7 @@ fn every_flip_of_every_bit_is_refused() {
 
 #[test]
 fn every_truncation_and_every_extension_is_refused() {
-    for (name, envelope, keys, context) in small_envelopes().into_iter().chain(foreign_envelopes()) {
+    for Sample { name, envelope, keys, context } in small_envelopes().into_iter().chain(foreign_envelopes()) {
         for len in 0..envelope.len() {
             let cut = &envelope[..len];
             let outcome = code(open(cut, &*keys, &context));
@@ -136,8 +154,10 @@ fn chunks_cannot_be_moved() {
     drop(other_front);
 }
 
+type EncodedSlots = Vec<Vec<u8>>;
+
 /// The slots of an envelope as they stand, and the envelope with others in their place.
-fn slots(envelope: &[u8]) -> (Vec<Vec<u8>>, impl Fn(&[Vec<u8>]) -> Vec<u8>) {
+fn slots(envelope: &[u8]) -> (EncodedSlots, impl Fn(&[Vec<u8>]) -> Vec<u8>) {
     let (header, body) = split(envelope).unwrap();
     let mut decoder = minicbor::Decoder::new(&header[9..]);
     decoder.bytes().unwrap();

@@ -1,2 +1,21 @@
-//! Soon.
-fn main() {}
+//! `sealwire`: Sealwire for the shell. Arguments in, core called, result out; no cryptography and no format here.
+//!
+//! A command's arguments are in `args`, what it does in `commands/<its name>`.
+
+mod args;
+mod commands;
+mod keys;
+mod input;
+mod output;
+mod transfer;
+mod failure;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match commands::run(&args::Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

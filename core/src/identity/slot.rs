@@ -84,7 +84,9 @@ impl<'a> Recipients<'a> {
         Self::default()
     }
 
-    /// Adds a recipient. Their slot carries a 4-byte hint, which differs in every envelope, so that they find it at once.
+    /// Adds a recipient. Their slot carries a 4-byte hint, which differs in every envelope, so that they find it at once. Whoever
+    /// knows their public keys, such as a server with a directory, can compute the hint too and so test who the readers are: see
+    /// [`Recipients::anonymous`].
     #[must_use]
     pub fn recipient(self, recipient: &'a Recipient) -> Self {
         self.and(SealTo::Recipient(recipient))
@@ -188,25 +190,31 @@ impl<'a> From<&'a Recipient> for Recipients<'a> {
 
 impl<'a> From<&'a [Recipient]> for Recipients<'a> {
     fn from(recipients: &'a [Recipient]) -> Self {
-        recipients.iter().fold(Self::new(), Self::recipient)
+        recipients.iter().collect()
     }
 }
 
 impl<'a, const N: usize> From<&'a [Recipient; N]> for Recipients<'a> {
     fn from(recipients: &'a [Recipient; N]) -> Self {
-        recipients.as_slice().into()
+        recipients.iter().collect()
+    }
+}
+
+impl<'a> FromIterator<&'a Recipient> for Recipients<'a> {
+    fn from_iter<I: IntoIterator<Item = &'a Recipient>>(recipients: I) -> Self {
+        recipients.into_iter().fold(Self::new(), Self::recipient)
     }
 }
 
 impl<'a> From<&'a Vec<Recipient>> for Recipients<'a> {
     fn from(recipients: &'a Vec<Recipient>) -> Self {
-        recipients.as_slice().into()
+        recipients.iter().collect()
     }
 }
 
 impl<'a, const N: usize> From<&[&'a Recipient; N]> for Recipients<'a> {
     fn from(recipients: &[&'a Recipient; N]) -> Self {
-        recipients.iter().copied().fold(Self::new(), Self::recipient)
+        recipients.iter().copied().collect()
     }
 }
 

@@ -126,8 +126,8 @@ pub struct OpenReader<'a, R> {
 }
 
 enum State<'a> {
-    Opening(Box<OpenStream<'a>>),
-    Finished(Finished),
+    Opening(OpenStream<'a>),
+    Finished(Box<Finished>),
     Failed,
 }
 
@@ -154,7 +154,7 @@ impl<'a, R: Read> OpenReader<'a, R> {
     }
 
     fn over(source: R, stream: OpenStream<'a>) -> Self {
-        let state = State::Opening(Box::new(stream));
+        let state = State::Opening(stream);
         Self { source, state, sealed: vec![0; BLOCK], plaintext: Zeroizing::default(), taken: 0 }
     }
 
@@ -174,7 +174,7 @@ impl<'a, R: Read> OpenReader<'a, R> {
     pub fn finish(mut self) -> Result<Finished> {
         loop {
             match self.state {
-                State::Finished(finished) => return Ok(finished),
+                State::Finished(finished) => return Ok(*finished),
                 State::Opening(_) => self.open_block()?,
                 State::Failed => return Err(FAILED),
             }
@@ -193,7 +193,7 @@ impl<'a, R: Read> OpenReader<'a, R> {
         self.state = if read == self.sealed.len() {
             State::Opening(stream)
         } else {
-            State::Finished(stream.finish(&mut self.plaintext)?)
+            State::Finished(Box::new(stream.finish(&mut self.plaintext)?))
         };
         Ok(())
     }

@@ -1,0 +1,39 @@
+use crate::args::KeygenArgs;
+use crate::failure::{At, Result};
+use sealwire::Identity;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+use std::time::SystemTime;
+
+pub(super) fn run(args: &KeygenArgs) -> Result<()> {
+    let identity = Identity::generate_with(args.kem.into())?;
+    let Some(path) = &args.output else { return Ok(write_identity(&mut io::stdout().lock(), &identity)?) };
+    let mut file = create_secret(path).at(path.display())?;
+    let written = write_identity(&mut file, &identity).and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Half a key file helps nobody.
+        let _ = fs::remove_file(path);
+    }
+    written.at(path.display())?;
+    Ok(writeln!(io::stderr(), "Recipient: {}", identity.recipient())?)
+}
+
+/// A new file for its owner alone; refuses to replace one.
+fn create_secret(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn write_identity(out: &mut impl Write, identity: &Identity) -> io::Result<()> {
+    let recipient = identity.recipient();
+    writeln!(out, "# created: {}", humantime::format_rfc3339_seconds(SystemTime::now()))?;
+    writeln!(out, "# recipient: {recipient}")?;
+    writeln!(out, "# fingerprint: {}", recipient.fingerprint())?;
+    out.write_all(identity.reveal().reveal())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}

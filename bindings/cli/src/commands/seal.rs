@@ -1,0 +1,46 @@
+use crate::args::SealArgs;
+use crate::failure::Result;
+use crate::input::Input;
+use crate::keys::{self, Readers};
+use crate::output::{Form, Output};
+use crate::transfer::transfer;
+use sealwire::{Error, SealWriter, Sealer};
+use std::path::Path;
+
+pub(super) fn run(args: &SealArgs) -> Result<()> {
+    let mut input = Input::open(args.files.input.as_deref())?;
+    let filename = filename(args)?;
+    let signer = keys::signing_identity(args.sign.as_ref())?;
+    let readers = Readers::load(&args.readers, (&args.passphrase).into())?;
+    let context = args.context.context();
+
+    let mut sealer = Sealer::new(&context).to(readers.list());
+    for (key, value) in &args.metadata {
+        sealer = sealer.metadata(key, value.clone());
+    }
+    if let Some(identity) = &signer {
+        sealer = sealer.sign(identity);
+    }
+    if let Some(name) = filename {
+        sealer = sealer.filename(name);
+    }
+    if let Some(aead) = args.aead {
+        sealer = sealer.aead(aead.into());
+    }
+
+    let output = Output::create(args.files.output.as_deref(), Form::of_envelope(args.text))?;
+    let mut writer = SealWriter::new(output, &sealer)?;
+    transfer(&mut input.reader, &mut writer, input.len)?;
+    writer.finish()?.commit()
+}
+
+fn filename(args: &SealArgs) -> Result<Option<&str>> {
+    if !args.keep_name {
+        return Ok(args.filename.as_deref());
+    }
+    let name = args.files.input.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
+    match name {
+        Some("-") | None => Err(Error::Misuse("--keep-name needs an IN with a name in UTF-8").into()),
+        name => Ok(name),
+    }
+}

@@ -1,0 +1,126 @@
+//! Where bytes come from: files, pipes, and envelopes in either form.
+
+use crate::failure::{At, Result};
+use sealwire::{Error, Header, from_text};
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+/// A file or a pipe.
+pub(crate) struct Input {
+    pub(crate) reader: Box<dyn Read>,
+    /// How many bytes there are, if that is known.
+    pub(crate) len: Option<u64>,
+}
+
+impl Input {
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = named(path) else {
+            return Ok(Self { reader: Box::new(io::stdin().lock()), len: None });
+        };
+        let file = File::open(path).at(path.display())?;
+        let metadata = file.metadata().at(path.display())?;
+        if metadata.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory)).at(path.display());
+        }
+        Ok(Self { reader: Box::new(file), len: metadata.is_file().then_some(metadata.len()) })
+    }
+}
+
+/// The path, unless it stands for standard input or output.
+pub(crate) fn named(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| path.as_os_str() != "-")
+}
+
+/// An envelope: the header in memory, the body still to be read.
+pub(crate) struct Envelope {
+    pub(crate) header: Vec<u8>,
+    pub(crate) body: Box<dyn Read>,
+    /// How long the body is, if that is known.
+    pub(crate) body_len: Option<u64>,
+    /// It came in text form.
+    pub(crate) text: bool,
+}
+
+/// The text form of the magic (SPEC §13), but for the character that holds the version.
+const TEXT_MAGIC: &[u8] = b"c2VhbHdpcmU";
+const FIRST_READ: u64 = 4096;
+
+impl Envelope {
+    /// Reads the header, and nothing of the body that is not given out again.
+    pub(crate) fn read(input: Input) -> Result<Self> {
+        let mut source = input.reader;
+        let mut front = Vec::new();
+        source.by_ref().take(TEXT_MAGIC.len() as u64).read_to_end(&mut front)?;
+        let text = front == TEXT_MAGIC;
+        if text {
+            source = Box::new(TextReader::new(Cursor::new(std::mem::take(&mut front)).chain(source)));
+        }
+        let header_len = read_header(&mut source, &mut front)?;
+        let body_front = front.split_off(header_len);
+        Ok(Self {
+            header: front,
+            body: Box::new(Cursor::new(body_front).chain(source)),
+            body_len: input.len.filter(|_| !text).and_then(|len| len.checked_sub(header_len as u64)),
+            text,
+        })
+    }
+}
+
+/// Reads into `front` until a header parses: each time twice as much, so that a header of 2 MiB is not parsed 500 times.
+fn read_header(source: &mut impl Read, front: &mut Vec<u8>) -> Result<usize> {
+    let mut step = FIRST_READ;
+    loop {
+        let read = source.take(step).read_to_end(front)?;
+        match Header::parse(front) {
+            Ok(header) => return Ok(header.len()),
+            // A header above its limit is TooLarge as soon as its lengths are there, so this ends.
+            Err(Error::Truncated) if read > 0 => step = step.saturating_mul(2),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Reads the text form piece by piece: 4 characters are 3 bytes wherever they stand. White space is skipped, because
+/// mail programs wrap lines.
+struct TextReader<R> {
+    source: R,
+    text: String,
+    bytes: Cursor<Vec<u8>>,
+}
+
+const TEXT_BLOCK: usize = 64 * 1024;
+
+impl<R: Read> TextReader<R> {
+    fn new(source: R) -> Self {
+        Self { source, text: String::new(), bytes: Cursor::default() }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.text.clear();
+        let mut piece = Vec::new();
+        while self.text.len() < TEXT_BLOCK {
+            piece.clear();
+            let missing = TEXT_BLOCK - self.text.len();
+            if self.source.by_ref().take(missing as u64).read_to_end(&mut piece)? == 0 {
+                break;
+            }
+            let piece = std::str::from_utf8(&piece).map_err(|_| Error::Malformed("not base64url"))?;
+            self.text.extend(piece.split_ascii_whitespace());
+        }
+        self.bytes = Cursor::new(from_text(&self.text)?);
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for TextReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        match self.bytes.read(out)? {
+            0 => {
+                self.fill()?;
+                self.bytes.read(out)
+            }
+            read => Ok(read),
+        }
+    }
+}

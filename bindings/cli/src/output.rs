@@ -1,0 +1,150 @@
+//! Where bytes go: a file that appears whole or not at all, or a pipe.
+
+use crate::failure::{At, Result};
+use crate::input::named;
+use sealwire::{AtomicFile, Error, to_text};
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// What is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// An envelope as bytes.
+    Bytes,
+    /// An envelope as base64url, with a line end.
+    Text,
+    /// What was in an envelope.
+    Payload,
+}
+
+impl Form {
+    pub(crate) fn of_envelope(text: bool) -> Self {
+        if text { Self::Text } else { Self::Bytes }
+    }
+}
+
+/// A file or a stream that is being written. Dropped before [`Output::commit`], a file is as it was.
+pub(crate) struct Output {
+    sink: Sink,
+    form: Form,
+    /// In text form: up to 2 bytes that wait for the third.
+    waiting: Vec<u8>,
+    /// Some of the payload was written.
+    begun: bool,
+}
+
+enum Sink {
+    File {
+        file: AtomicFile,
+        target: PathBuf,
+        permissions: Option<Permissions>,
+    },
+    Stream(Box<dyn Write>),
+    /// A payload on a terminal, which obeys control characters.
+    Terminal(io::StdoutLock<'static>),
+}
+
+impl Output {
+    pub(crate) fn create(path: Option<&Path>, form: Form) -> Result<Self> {
+        let sink = match named(path) {
+            Some(path) => Sink::at(path).at(path.display())?,
+            None if !io::stdout().is_terminal() => Sink::Stream(Box::new(io::stdout().lock())),
+            None if form == Form::Payload => Sink::Terminal(io::stdout().lock()),
+            None if form == Form::Text => Sink::Stream(Box::new(io::stdout().lock())),
+            None => {
+                return Err(
+                    Error::Misuse("this would write bytes to a terminal: use -o, -a or a pipe").into()
+                );
+            }
+        };
+        Ok(Self { sink, form, waiting: Vec::new(), begun: false })
+    }
+
+    /// True if this is not a file, which could be left as it was.
+    pub(crate) fn is_stream(&self) -> bool {
+        !matches!(self.sink, Sink::File { .. })
+    }
+
+    /// True if something was written that cannot be taken back.
+    pub(crate) fn is_out(&self) -> bool {
+        self.begun && self.is_stream()
+    }
+
+    /// Puts the file in its place.
+    pub(crate) fn commit(mut self) -> Result<()> {
+        if self.form == Form::Text {
+            let last = to_text(&self.waiting);
+            writeln!(self.sink, "{last}")?;
+        }
+        self.sink.flush()?;
+        if let Sink::File { file, target, permissions } = self.sink {
+            file.commit().at(target.display())?;
+            if let Some(permissions) = permissions {
+                fs::set_permissions(&target, permissions).at(target.display())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.form == Form::Text {
+            self.waiting.extend_from_slice(bytes);
+            let rest = self.waiting.split_off(self.waiting.len() / 3 * 3);
+            let whole = std::mem::replace(&mut self.waiting, rest);
+            self.sink.write_all(to_text(&whole).as_bytes())?;
+            return Ok(bytes.len());
+        }
+        let written = self.sink.write(bytes)?;
+        self.begun = true;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
+}
+
+impl Sink {
+    /// Replaces files and keeps their permissions; writes into what is not a file (a device, a named pipe), since that must
+    /// not be replaced by one.
+    fn at(path: &Path) -> io::Result<Self> {
+        let old = match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
+            Ok(_) => return Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        // Behind a link stands the file that is meant.
+        let target = if old.is_some() { fs::canonicalize(path)? } else { path.to_path_buf() };
+        Ok(Self::File { file: AtomicFile::create(&target)?, target, permissions: old })
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File { file, .. } => file.write(bytes),
+            Self::Stream(stream) => stream.write(bytes),
+            Self::Terminal(_) if bytes.iter().any(is_control) => {
+                Err(Error::Misuse("the content is not plain text: use -o or a pipe").into())
+            }
+            Self::Terminal(terminal) => terminal.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File { file, .. } => file.flush(),
+            Self::Stream(stream) => stream.flush(),
+            Self::Terminal(terminal) => terminal.flush(),
+        }
+    }
+}
+
+fn is_control(byte: &u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t')
+}

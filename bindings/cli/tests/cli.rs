@@ -1,0 +1,635 @@
+//! The built command line, as a shell sees it: arguments, pipes, files, exit codes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::panic)]
+
+use sealwire::{Identity, SealContext};
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+/// A folder with the identities alice (X-Wing), bob (X-Wing) and carol (X25519), in which commands run.
+struct Shell {
+    folder: TempDir,
+}
+
+struct Ran {
+    code: i32,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Shell {
+    fn new() -> Self {
+        let shell = Self { folder: TempDir::new().unwrap() };
+        for (name, kem) in [("alice", "x-wing"), ("bob", "x-wing"), ("carol", "x25519")] {
+            shell.ok(&["keygen", "--kem", kem, "-o", &format!("{name}.key")]);
+            let recipient = shell.ok(&["recipient", "-i", &format!("{name}.key")]).stdout;
+            fs::write(shell.path(&format!("{name}.pub")), recipient).unwrap();
+        }
+        shell
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, content: impl AsRef<[u8]>) {
+        fs::write(self.path(name), content).unwrap();
+    }
+
+    fn bytes(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn text(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_sealwire"))
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    fn pipe(&self, arguments: &[&str], stdin: &[u8]) -> Ran {
+        let mut child = self.spawn(arguments);
+        let mut to_child = child.stdin.take().unwrap();
+        std::thread::scope(|scope| {
+            // The command may end before it has read everything.
+            scope.spawn(move || drop(to_child.write_all(stdin)));
+            let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+            Ran { code: status.code().unwrap(), stdout, stderr: String::from_utf8(stderr).unwrap() }
+        })
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        self.pipe(arguments, b"")
+    }
+
+    fn ok(&self, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.stderr);
+        ran
+    }
+
+    /// Fails with this exit code and error code.
+    fn fails(&self, code: i32, name: &str, arguments: &[&str]) -> Ran {
+        let ran = self.run(arguments);
+        assert_eq!(ran.code, code, "{arguments:?}: {}", ran.stderr);
+        assert!(ran.stderr.starts_with("sealwire: "), "{}", ran.stderr);
+        assert!(ran.stderr.ends_with(&format!(" [{name}]\n")), "{}", ran.stderr);
+        ran
+    }
+
+    fn opens(&self, key: &str, file: &str, plaintext: &[u8]) {
+        assert_eq!(self.ok(&["open", "-i", key, file]).stdout, plaintext);
+    }
+
+    fn identity(&self, name: &str) -> Identity {
+        Identity::parse_file(&self.text(name)).unwrap().pop().unwrap()
+    }
+
+    fn header_len(&self, file: &str) -> usize {
+        sealwire::Header::parse(&self.bytes(file)).unwrap().len()
+    }
+
+    fn inspect(&self, file: &str) -> serde_json::Value {
+        serde_json::from_slice(&self.ok(&["inspect", "--json", file]).stdout).unwrap()
+    }
+
+    fn no_temporary_files(&self) {
+        let names = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let stray: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".tmp")).collect();
+        assert!(stray.is_empty(), "{stray:?}");
+    }
+}
+
+/// More than two blocks of a stream, and not a multiple of a chunk.
+fn long_payload() -> Vec<u8> {
+    (0..2_500_001_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect()
+}
+
+#[test]
+fn keygen_writes_a_file_for_its_owner_and_never_overwrites() {
+    let shell = Shell::new();
+    let made = shell.ok(&["keygen", "-o", "new.key"]);
+    let file = shell.text("new.key");
+    let lines: Vec<&str> = file.lines().collect();
+    let recipient = String::from_utf8(shell.ok(&["recipient", "-i", "new.key"]).stdout).unwrap();
+    assert_eq!(made.stderr, format!("Recipient: {recipient}"));
+    assert!(made.stdout.is_empty());
+    assert!(lines[0].starts_with("# created: 2") && lines[0].ends_with('Z'), "{}", lines[0]);
+    assert_eq!(lines[1], format!("# recipient: {}", recipient.trim()));
+    assert!(lines[2].starts_with("# fingerprint: "));
+    assert!(lines[3].starts_with("sealwire-identity1"));
+    assert_eq!(lines.len(), 4);
+
+    shell.fails(1, "Store", &["keygen", "-o", "new.key"]);
+    assert_eq!(shell.text("new.key"), file);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(shell.path("new.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
+
+#[test]
+fn keygen_without_a_file_prints_one() {
+    let shell = Shell::new();
+    let printed = shell.ok(&["keygen", "--kem", "x25519"]);
+    assert!(printed.stderr.is_empty());
+    shell.write("printed.key", &printed.stdout);
+    assert_eq!(shell.ok(&["recipient", "-i", "printed.key"]).stdout.len(), 224);
+}
+
+#[test]
+fn recipient_prints_every_form_of_identities_and_of_recipients() {
+    let shell = Shell::new();
+    let alice = shell.identity("alice.key");
+    let recipient = alice.recipient();
+    for (flag, expected) in [
+        ("--pin", recipient.pin().to_string()),
+        ("--fingerprint", recipient.fingerprint().to_string()),
+        ("--signer", recipient.signer().to_string()),
+    ] {
+        let expected = format!("{expected}\n").into_bytes();
+        assert_eq!(shell.ok(&["recipient", flag, "-i", "alice.key"]).stdout, expected);
+        assert_eq!(shell.ok(&["recipient", flag, "alice.pub"]).stdout, expected);
+        assert_eq!(shell.ok(&["recipient", flag, &recipient.to_string()]).stdout, expected);
+    }
+    assert_eq!(shell.run(&["recipient"]).code, 2);
+    assert_eq!(shell.run(&["recipient", "--pin", "--signer", "alice.pub"]).code, 2);
+}
+
+#[test]
+fn seals_and_opens_through_pipes_and_files() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    let sealed = shell.pipe(&["seal", "--to", "alice.pub"], &payload);
+    assert_eq!(sealed.code, 0, "{}", sealed.stderr);
+    let opened = shell.pipe(&["open", "-i", "alice.key", "-"], &sealed.stdout);
+    assert!(opened.stdout == payload);
+    assert_eq!(opened.stderr, "unsigned: anybody who knows a recipient may have written this\n");
+
+    shell.write("in", &payload);
+    shell.ok(&["seal", "--to", shell.text("alice.pub").trim(), "-o", "out.sealed", "in"]);
+    shell.ok(&["open", "-i", "alice.key", "-o", "out", "out.sealed"]);
+    assert!(shell.bytes("out") == payload);
+    shell.no_temporary_files();
+
+    for length in [0, 1, 16383, 16384, 16385] {
+        let sealed = shell.pipe(&["seal", "--to", "carol.pub", "-o", "-"], &payload[..length]).stdout;
+        assert!(shell.pipe(&["open", "-i", "carol.key"], &sealed).stdout == payload[..length], "{length}");
+    }
+}
+
+#[test]
+fn seals_to_many() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    let team = format!("# the team\n\n{}{}", shell.text("alice.pub"), shell.text("bob.pub"));
+    shell.write("team", team);
+    shell.ok(&["keygen", "-o", "dora.key"]);
+    shell.write("dora.pub", shell.ok(&["recipient", "-i", "dora.key"]).stdout);
+    shell.ok(&["seal", "-R", "team", "--anonymous", "dora.pub", "-o", "in.sealed", "in"]);
+    for key in ["alice.key", "bob.key", "dora.key"] {
+        shell.opens(key, "in.sealed", b"hello");
+    }
+    shell.fails(5, "NotRecipient", &["open", "-i", "carol.key", "in.sealed"]);
+    // Several identities, the right one last.
+    let many = ["open", "-i", "carol.key", "-i", "dora.key", "in.sealed"];
+    assert_eq!(shell.ok(&many).stdout, b"hello");
+
+    let mixed = ["seal", "--to", "alice.pub", "--to", "carol.pub", "-o", "mixed.sealed", "in"];
+    shell.fails(2, "Misuse", &mixed);
+    assert!(!shell.path("mixed.sealed").exists());
+    shell.ok(&[&mixed[..], &["--allow-classical"]].concat());
+    shell.opens("carol.key", "mixed.sealed", b"hello");
+    shell.fails(2, "Misuse", &["seal", "in"]);
+}
+
+#[test]
+fn a_failed_open_leaves_no_file_and_keeps_an_old_one() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    shell.write("in", &payload);
+    shell.ok(&["seal", "--to", "alice.pub", "-o", "good.sealed", "in"]);
+    let good = shell.bytes("good.sealed");
+    shell.write("cut.sealed", &good[..good.len() - 1]);
+    shell.write("cut-at-a-chunk.sealed", &good[..shell.header_len("good.sealed") + 56 + 100 * 16400]);
+    shell.write("cut-header.sealed", &good[..500]);
+    let mut altered = good.clone();
+    altered[2_000_000] ^= 1;
+    shell.write("altered.sealed", altered);
+    shell.write("other.sealed", "not an envelope at all");
+    shell.write("old", "what was there");
+
+    for (code, name, arguments) in [
+        (5, "NotRecipient", vec!["-i", "bob.key", "good.sealed"]),
+        (6, "Rejected", vec!["-i", "alice.key", "--context", "other", "good.sealed"]),
+        (6, "Rejected", vec!["-i", "alice.key", "--expect", "alice.pub", "good.sealed"]),
+        (6, "Rejected", vec!["-i", "alice.key", "altered.sealed"]),
+        (6, "Rejected", vec!["-i", "alice.key", "cut.sealed"]),
+        (7, "Truncated", vec!["-i", "alice.key", "cut-at-a-chunk.sealed"]),
+        (7, "Truncated", vec!["-i", "alice.key", "cut-header.sealed"]),
+        (3, "Malformed", vec!["-i", "alice.key", "other.sealed"]),
+        (1, "Store", vec!["-i", "alice.key", "nowhere.sealed"]),
+        (1, "Store", vec!["-i", "nobody.key", "good.sealed"]),
+        (1, "Store", vec!["-i", "alice.key", "."]),
+        (4, "InvalidKey", vec!["-i", "alice.pub", "good.sealed"]),
+    ] {
+        shell.fails(code, name, &[&["open", "-o", "new"], &arguments[..]].concat());
+        assert!(!shell.path("new").exists(), "{arguments:?}");
+        shell.fails(code, name, &[&["open", "-o", "old"], &arguments[..]].concat());
+        assert_eq!(shell.text("old"), "what was there", "{arguments:?}");
+    }
+    shell.no_temporary_files();
+}
+
+#[test]
+fn a_stream_that_ends_too_early_is_said_to() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    let sealed = shell.pipe(&["seal", "--to", "carol.pub"], &payload).stdout;
+    shell.write("sealed", &sealed);
+    let cut = &sealed[..shell.header_len("sealed") + 56 + 140 * 16400];
+    let opened = shell.pipe(&["open", "-i", "carol.key"], cut);
+    assert_eq!(opened.code, 7);
+    assert_eq!(
+        opened.stderr,
+        "sealwire: do not trust what was written so far: truncated: the input ends too early [Truncated]\n"
+    );
+    assert!(!opened.stdout.is_empty() && payload.starts_with(&opened.stdout));
+}
+
+#[test]
+fn says_who_signed_and_insists_when_asked() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    shell.ok(&["seal", "--to", "alice.pub", "--sign", "bob.key", "--keep-name", "-o", "in.sealed", "in"]);
+    let opened = shell.ok(&["open", "-i", "alice.key", "--expect", "bob.pub", "in.sealed"]);
+    let bob = shell.identity("bob.key").signer();
+    assert_eq!(opened.stderr, format!("signed by {bob}\nfile name \"in\"\n"));
+    shell.fails(6, "Rejected", &["open", "-i", "alice.key", "--expect", "carol.pub", "in.sealed"]);
+    let either = ["open", "-i", "alice.key", "--expect", "carol.pub", "--expect", "bob.pub", "in.sealed"];
+    shell.ok(&either);
+
+    // Passed on by a reader.
+    shell.ok(&["rewrap", "-i", "alice.key", "--to", "carol.pub", "-o", "on.sealed", "in.sealed"]);
+    let passed_on = shell.ok(&["open", "-i", "carol.key", "on.sealed"]).stderr;
+    assert!(passed_on.contains("addressed to others"), "{passed_on}");
+
+    shell.write("two.key", shell.text("alice.key") + &shell.text("bob.key"));
+    shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--sign", "two.key", "in"]);
+}
+
+#[test]
+fn passphrases() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    shell.write("passphrase", "correct horse\n");
+    shell.write("same", "correct horse\r\n");
+    shell.write("wrong", "correct house\n");
+    shell.ok(&["seal", "--passphrase-file", "passphrase", "-o", "in.sealed", "in"]);
+    assert_eq!(shell.ok(&["open", "--passphrase-file", "same", "in.sealed"]).stdout, b"hello");
+    shell.fails(5, "NotRecipient", &["open", "--passphrase-file", "wrong", "in.sealed"]);
+    let rewrap =
+        ["rewrap", "--passphrase-file", "same", "--to", "carol.pub", "--to-passphrase-file", "wrong"];
+    shell.ok(&[&rewrap[..], &["in.sealed"]].concat());
+    shell.opens("carol.key", "in.sealed", b"hello");
+    assert_eq!(shell.ok(&["open", "--passphrase-file", "wrong", "in.sealed"]).stdout, b"hello");
+    assert_eq!(shell.run(&["open", "-p", "--passphrase-file", "wrong", "in.sealed"]).code, 2);
+}
+
+#[test]
+fn small_files_have_limits_and_errors_name_the_place() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    shell.write("long", "p".repeat(1025));
+    shell.write("longer", "p".repeat(1027));
+    shell.write("empty", "\n");
+    shell.write("comments", "# nobody\n");
+    shell.write("big.key", "#".repeat(64 * 1024 + 1));
+    shell.write("many", shell.text("carol.pub").repeat(1025));
+    shell.write("two", shell.text("carol.pub").repeat(2));
+    shell.write("big", "#".repeat(4 * 1024 * 1024 + 1));
+    shell.write("typo", format!("# team\n{}{}x\n", shell.text("carol.pub"), shell.text("carol.pub").trim()));
+    shell.write("binary", b"sealwire1\xff");
+    for (code, name, arguments) in [
+        (2, "Misuse", vec!["seal", "--passphrase-file", "long", "in"]),
+        (3, "TooLarge", vec!["seal", "--passphrase-file", "longer", "in"]),
+        (2, "Misuse", vec!["seal", "--passphrase-file", "empty", "in"]),
+        (3, "TooLarge", vec!["recipient", "-i", "big.key"]),
+        (3, "TooLarge", vec!["seal", "-R", "many", "in"]),
+        (3, "TooLarge", vec!["seal", "-R", "big", "in"]),
+        (3, "Malformed", vec!["seal", "-R", "comments", "in"]),
+        (3, "Malformed", vec!["seal", "-R", "binary", "in"]),
+        (2, "Misuse", vec!["seal", "--to", "two", "in"]),
+        (1, "Store", vec!["seal", "--to", "nobody.pub", "in"]),
+        (4, "InvalidKey", vec!["seal", "--to", "sealwire1qqqq", "in"]),
+        (4, "InvalidKey", vec!["seal", "-R", "typo", "in"]),
+        (4, "InvalidKey", vec!["seal", "-R", "alice.key", "in"]),
+    ] {
+        shell.fails(code, name, &arguments);
+    }
+    assert!(shell.run(&["seal", "-R", "typo", "in"]).stderr.contains("typo, line 3: "));
+}
+
+#[test]
+fn a_secret_on_the_command_line_is_not_repeated() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    let secret = shell.identity("alice.key").reveal().reveal_text().unwrap().to_owned();
+    for arguments in [
+        ["seal", "--to", &secret, "in"],
+        ["seal", "-R", &secret, "in"],
+        ["seal", "--sign", &secret, "in"],
+        ["open", "-i", &secret, "in"],
+    ] {
+        let ran = shell.run(&arguments);
+        assert_ne!(ran.code, 0);
+        assert!(!ran.stderr.contains(&secret[..40]), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn contexts_are_those_of_the_library() {
+    let shell = Shell::new();
+    let context = SealContext::new("notes").field(17_u64).field("body");
+    let sealed = sealwire::seal(b"hello", shell.identity("alice.key").recipient(), &context).unwrap();
+    shell.write("in.sealed", &sealed);
+    let opened = shell.ok(&["open", "-i", "alice.key", "--context", "notes/#17/body", "in.sealed"]);
+    assert_eq!(opened.stdout, b"hello");
+    for other in ["notes/17/body", "notes/#17", "notes/body/#17"] {
+        shell.fails(6, "Rejected", &["open", "-i", "alice.key", "--context", other, "in.sealed"]);
+    }
+    shell.fails(6, "Rejected", &["open", "-i", "alice.key", "in.sealed"]);
+    shell.fails(2, "Misuse", &["open", "-i", "alice.key", "--context", "", "in.sealed"]);
+    assert_eq!(shell.run(&["open", "-i", "alice.key", "--context", "notes/#x", "in.sealed"]).code, 2);
+
+    // The documented default.
+    let plain = shell.pipe(&["seal", "--to", "alice.pub"], b"hello").stdout;
+    let default = SealContext::new("sealwire/file");
+    assert_eq!(sealwire::open(&plain, &shell.identity("alice.key"), &default).unwrap().plaintext, b"hello");
+}
+
+#[test]
+fn text_form() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    let sealed = shell.pipe(&["seal", "-a", "--to", "carol.pub"], &payload).stdout;
+    let text = String::from_utf8(sealed).unwrap();
+    assert!(text.starts_with("c2VhbHdpcmUB") && text.ends_with('\n') && text.lines().count() == 1);
+    // It is what the library writes.
+    sealwire::Header::parse(&sealwire::from_text(text.trim()).unwrap()).unwrap();
+    assert!(shell.pipe(&["open", "-i", "carol.key"], text.as_bytes()).stdout == payload);
+    let wrapped: Vec<&[u8]> = text.as_bytes().chunks(76).collect();
+    assert!(shell.pipe(&["open", "-i", "carol.key"], &wrapped.join(&b"\r\n"[..])).stdout == payload);
+
+    let stray = text.replacen("AA", "A=", 1);
+    assert_eq!(shell.pipe(&["open", "-i", "carol.key"], stray.as_bytes()).code, 3);
+    for length in 0..7 {
+        let text = shell.pipe(&["seal", "--text", "--to", "carol.pub"], &payload[..length]).stdout;
+        assert_eq!(shell.pipe(&["open", "-i", "carol.key"], &text).stdout, payload[..length]);
+    }
+
+    // What was text stays text.
+    shell.write("in.txt", &text);
+    shell.ok(&["rewrap", "-i", "carol.key", "--to", "alice.pub", "in.txt"]);
+    assert!(shell.text("in.txt").starts_with("c2VhbHdpcmUB"));
+    assert!(shell.ok(&["open", "-i", "alice.key", "in.txt"]).stdout == payload);
+    assert_eq!(shell.inspect("in.txt")["text_form"], true);
+}
+
+#[test]
+fn rewrap_in_place_leaves_the_body_as_it_is() {
+    let shell = Shell::new();
+    shell.write("in", long_payload());
+    shell.ok(&["seal", "--to", "alice.pub", "--sign", "bob.key", "-o", "in.sealed", "in"]);
+    let before = shell.bytes("in.sealed");
+    let body = &before[shell.header_len("in.sealed")..];
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(shell.path("in.sealed"), fs::Permissions::from_mode(0o644)).unwrap();
+        std::os::unix::fs::symlink("in.sealed", shell.path("link")).unwrap();
+    }
+
+    shell.fails(5, "NotRecipient", &["rewrap", "-i", "carol.key", "--to", "carol.pub", "in.sealed"]);
+    let wrong_context = ["rewrap", "-i", "alice.key", "--context", "x", "--to", "bob.pub", "in.sealed"];
+    shell.fails(6, "Rejected", &wrong_context);
+    shell.fails(2, "Misuse", &["rewrap", "-i", "alice.key", "in.sealed"]);
+    assert!(shell.bytes("in.sealed") == before);
+
+    let file = if cfg!(unix) { "link" } else { "in.sealed" };
+    shell.ok(&["rewrap", "-i", "alice.key", "--to", "bob.pub", file]);
+    let after = shell.bytes("in.sealed");
+    assert!(&after[shell.header_len("in.sealed")..] == body);
+    shell.fails(5, "NotRecipient", &["open", "-i", "alice.key", "in.sealed"]);
+    let opened = shell.ok(&["open", "-i", "bob.key", "--expect", "bob.pub", "in.sealed"]);
+    assert!(opened.stdout == long_payload());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = fs::metadata(shell.path("in.sealed")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o644);
+        assert!(fs::symlink_metadata(shell.path("link")).unwrap().is_symlink());
+    }
+    shell.no_temporary_files();
+}
+
+#[test]
+fn reads_headers_longer_than_the_first_read() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    shell.write("many", shell.text("alice.pub").repeat(40));
+    shell.ok(&["seal", "-R", "many", "-o", "in.sealed", "in"]);
+    assert!(shell.header_len("in.sealed") > 40_000);
+    shell.ok(&["rewrap", "-i", "alice.key", "--to", "bob.pub", "-R", "many", "in.sealed"]);
+    shell.opens("bob.key", "in.sealed", b"hello");
+    // A claim of 1 TiB in a few bytes.
+    shell.write("claim", b"sealwire\x01\x5b\x00\x00\x01\x00\x00\x00\x00\x00");
+    shell.fails(3, "TooLarge", &["inspect", "claim"]);
+}
+
+#[test]
+fn reseal_makes_a_new_envelope_and_keeps_what_was_said() {
+    let shell = Shell::new();
+    shell.write("in", long_payload());
+    let describe =
+        ["--metadata", "version=7", "--metadata", "doc=x", "--filename", "n.txt", "--aead", "chacha"];
+    shell.ok(&[&["seal", "--to", "alice.pub", "-o", "in.sealed", "in"], &describe[..]].concat());
+    let before = shell.inspect("in.sealed");
+    shell.ok(&["reseal", "-i", "alice.key", "--to", "bob.pub", "in.sealed"]);
+    let after = shell.inspect("in.sealed");
+    assert_ne!(before["envelope_id"], after["envelope_id"]);
+    for kept in ["metadata", "aead", "padded", "private_block_bytes", "bytes"] {
+        assert_eq!(before[kept], after[kept]);
+    }
+    let opened = shell.ok(&["open", "-i", "bob.key", "in.sealed"]);
+    assert!(opened.stdout == long_payload());
+    assert!(opened.stderr.ends_with("file name \"n.txt\"\n"));
+    shell.fails(5, "NotRecipient", &["open", "-i", "alice.key", "in.sealed"]);
+}
+
+#[test]
+fn reseal_of_a_signed_file_asks_for_a_signature() {
+    let shell = Shell::new();
+    shell.write("in", long_payload());
+    shell.ok(&["seal", "--to", "alice.pub", "--sign", "alice.key", "-o", "in.sealed", "in"]);
+    let before = shell.bytes("in.sealed");
+    shell.fails(2, "Misuse", &["reseal", "-i", "alice.key", "--to", "bob.pub", "in.sealed"]);
+    shell.fails(2, "Misuse", &["reseal", "-i", "alice.key", "--to", "bob.pub", "-o", "-", "in.sealed"]);
+    assert!(shell.bytes("in.sealed") == before);
+    shell.no_temporary_files();
+    shell.ok(&["reseal", "-i", "alice.key", "--to", "bob.pub", "--sign", "carol.key", "in.sealed"]);
+    shell.ok(&["open", "-i", "bob.key", "--expect", "carol.pub", "in.sealed"]);
+}
+
+#[test]
+fn reseal_keeps_padding() {
+    let shell = Shell::new();
+    let context = SealContext::new("sealwire/file");
+    let alice = shell.identity("alice.key");
+    shell.write("in.sealed", sealwire::seal(b"hello", alice.recipient(), &context).unwrap());
+    shell.ok(&["reseal", "-i", "alice.key", "--to", "bob.pub", "-o", "out.sealed", "in.sealed"]);
+    assert_eq!(shell.inspect("out.sealed")["padded"], true);
+    shell.opens("bob.key", "out.sealed", b"hello");
+    shell.opens("alice.key", "in.sealed", b"hello");
+}
+
+#[test]
+fn inspect_shows_what_needs_no_key() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    let metadata = ["--metadata", "version=7", "--metadata", "doc=\u{1b}[2J"];
+    shell.ok(&[
+        &["seal", "--to", "bob.pub", "--anonymous", "alice.pub", "-o", "in.sealed", "in"],
+        &metadata[..],
+    ]
+    .concat());
+    let shown = shell.inspect("in.sealed");
+    let whole = shell.bytes("in.sealed");
+    assert_eq!(shown["verified"], false);
+    assert_eq!(shown["format_version"], 1);
+    assert_eq!(shown["padded"], false);
+    assert_eq!(shown["metadata"], serde_json::json!({ "version": 7, "doc": "\u{1b}[2J" }));
+    assert_eq!(shown["slots"][0]["kem"], 0x647a);
+    assert_eq!(shown["slots"][0]["hint"].as_str().unwrap().len(), 8);
+    assert!(shown["slots"][1]["hint"].is_null());
+    assert_eq!(shown["bytes"]["envelope"], whole.len());
+    assert_eq!(shown["bytes"]["header"], shell.header_len("in.sealed"));
+    assert_eq!(shown["bytes"]["payload_at_least"], 5);
+    assert_eq!(shown["bytes"]["payload_at_most"], 5);
+    let piped = shell.pipe(&["inspect", "--json"], &whole).stdout;
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&piped).unwrap(), shown);
+
+    let page = String::from_utf8(shell.ok(&["inspect", "in.sealed"]).stdout).unwrap();
+    for part in [
+        "not verified",
+        "\"version\" = 7",
+        r#""doc" = "\u{1b}[2J""#,
+        "an anonymous recipient",
+        "payload            5 bytes",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // A header alone, and a body that was cut.
+    let header = shell.pipe(&["inspect"], &whole[..shell.header_len("in.sealed")]);
+    assert!(String::from_utf8(header.stdout).unwrap().contains("a header alone"));
+    let cut = shell.pipe(&["inspect", "-"], &whole[..whole.len() - 6]);
+    assert!(String::from_utf8(cut.stdout).unwrap().contains("cut off"));
+}
+
+#[test]
+fn signed_payloads_are_bounded_by_inspect() {
+    let shell = Shell::new();
+    let signed = shell.pipe(&["seal", "--to", "alice.pub", "--sign", "bob.key"], &[7; 20_000]).stdout;
+    shell.write("in.sealed", signed);
+    let sizes = &shell.inspect("in.sealed")["bytes"];
+    assert_eq!(sizes["payload_at_least"], 20_000);
+    assert_eq!(sizes["payload_at_most"], 20_064);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_named_pipe_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    assert!(Command::new("mkfifo").arg(shell.path("fifo")).status().unwrap().success());
+    let fifo = shell.path("fifo");
+    let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+    shell.ok(&["seal", "--to", "carol.pub", "-o", "fifo", "in"]);
+    let sealed = reader.join().unwrap();
+    assert!(fs::metadata(shell.path("fifo")).unwrap().file_type().is_fifo());
+    assert_eq!(shell.pipe(&["open", "-i", "carol.key"], &sealed).stdout, b"hello");
+}
+
+#[test]
+fn usage() {
+    let shell = Shell::new();
+    for shell_name in ["bash", "zsh", "fish", "powershell"] {
+        let script = shell.ok(&["completions", shell_name]).stdout;
+        assert!(String::from_utf8(script).unwrap().contains("rewrap"), "{shell_name}");
+    }
+    let version = shell.ok(&["--version"]).stdout;
+    assert_eq!(version, format!("sealwire {}\n", env!("CARGO_PKG_VERSION")).as_bytes());
+    let help = String::from_utf8(shell.ok(&["--help"]).stdout).unwrap();
+    assert!(help.contains("[NotRecipient]"));
+    for wrong in
+        [&["open", "in"][..], &["seal", "--metadata", "version=x"], &["frobnicate"], &["seal", "--keep-name"]]
+    {
+        assert_eq!(shell.run(wrong).code, 2, "{wrong:?}");
+    }
+    shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--keep-name", "-"]);
+}
+
+/// The highest resident set so far, in KiB.
+#[cfg(target_os = "linux")]
+fn peak_memory(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stream_of_100_mb_takes_less_than_16_mib() {
+    use std::io::Read;
+    static PIECE: [u8; 1_000_000] = [0x5a; 1_000_000];
+    const LIMIT: u64 = 16 * 1024;
+    let shell = Shell::new();
+    let mut seal = shell.spawn(&["seal", "--to", "alice.pub"]);
+    let mut open = shell.spawn(&["open", "-i", "alice.key"]);
+    let (mut to_seal, mut from_seal) = (seal.stdin.take().unwrap(), seal.stdout.take().unwrap());
+    let (mut to_open, mut from_open) = (open.stdin.take().unwrap(), open.stdout.take().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(move || std::io::copy(&mut from_seal, &mut to_open).unwrap());
+        let opened = scope.spawn(move || {
+            let (mut count, mut block) = (0, vec![0; 65536]);
+            loop {
+                match from_open.read(&mut block).unwrap() {
+                    0 => return count,
+                    read => count += read,
+                }
+            }
+        });
+        for _ in 0..100 {
+            to_seal.write_all(&PIECE).unwrap();
+        }
+        // Both still wait for the end.
+        let peaks = [peak_memory(&seal), peak_memory(&open)];
+        drop(to_seal);
+        assert!(seal.wait().unwrap().success() && open.wait().unwrap().success());
+        assert_eq!(opened.join().unwrap(), 100_000_000);
+        assert!(peaks.iter().all(|&peak| peak < LIMIT), "{peaks:?} KiB");
+    });
+}
