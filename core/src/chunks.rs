@@ -7,8 +7,10 @@ use crate::suite::{Aead, AeadKey, TAG_LEN, chunk_secrets, equal, random_array};
 /// Plaintext bytes in every chunk but the last, which has fewer.
 pub(crate) const CHUNK: usize = 16 * 1024;
 pub(crate) const SEALED_CHUNK: usize = CHUNK + TAG_LEN;
-/// Salt and commitment, in front of the first chunk.
-pub(crate) const HEAD_LEN: usize = SALT_LEN + 32;
+/// How many bytes of a body [`Opener::rewrap_header`](crate::Opener::rewrap_header) needs: salt and commitment, in front of
+/// the first chunk.
+pub const BODY_HEAD_LEN: usize = SALT_LEN + 32;
+pub(crate) use BODY_HEAD_LEN as HEAD_LEN;
 const SALT_LEN: usize = 24;
 const MAX_CHUNKS: u64 = 1 << 38;
 /// From this many bytes on, a run is shared out over the cores, in blocks of this many chunks.

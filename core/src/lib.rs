@@ -35,6 +35,7 @@ mod seal;
 mod stream;
 mod opener;
 mod sealer;
+mod about;
 mod layout;
 mod content_key;
 mod envelope;
@@ -54,15 +55,17 @@ mod vectors;
 #[cfg(test)]
 mod worked_example;
 
+pub use about::{About, Addressed};
+pub use chunks::BODY_HEAD_LEN;
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
-pub use envelope::{Header, Metadata, MetadataValue, from_text, join, split, to_text};
+pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
 pub use error::Error;
 pub use identity::{
     Candidate, Fingerprint, Identity, KemBudget, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients,
     SlotKind, SymmetricKey, Unlock, UnlockRequest,
 };
-pub use opener::{About, Addressed, Expect, Finished, Opener, SignedBy};
+pub use opener::{Expect, Finished, Opener, SignedBy};
 pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};
 pub use sealer::Sealer;
 pub use secret::SecretBytes;
@@ -76,6 +79,16 @@ pub use file_store::FileStore;
 pub use file_store::Keychain;
 #[cfg(not(target_arch = "wasm32"))]
 pub use store::AtomicFile;
+
+/// What the fuzz targets reach besides the public API: parsers behind a key. Only there with `--cfg fuzzing`.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// The plaintext of a private block.
+    pub fn private_block(plaintext: &[u8]) {
+        drop(crate::envelope::PrivateBlock::read(plaintext));
+    }
+}
 
 /// Runs the code blocks of the README.
 #[cfg(doctest)]

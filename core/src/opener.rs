@@ -1,11 +1,12 @@
 //! What to open with: keys, context and whom to expect, and from them the keys of an existing body.
 
+use crate::about::About;
 use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
 use crate::content_key::ContentKey;
 use crate::context::{SealContext, part_digest};
-use crate::envelope::{Header, Metadata, MetadataValue, PrivateBlock};
+use crate::envelope::Header;
 use crate::error::{Error, Result};
-use crate::identity::{Fingerprint, Unlock};
+use crate::identity::Unlock;
 use crate::layout::Layout;
 use crate::sealer::SignedParts;
 use crate::suite::Signer;
@@ -51,22 +52,6 @@ pub enum SignedBy {
     Unsigned,
 }
 
-/// What the sealer said about the payload; all of it authenticated with the envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct About {
-    /// The public metadata: the server saw it too.
-    pub metadata: Metadata,
-    /// When it was made, by the sealer's clock: seconds since 1970-01-01T00:00:00Z.
-    pub created: Option<u64>,
-    /// The payload's media type.
-    pub content_type: Option<String>,
-    /// A file name; never a path.
-    pub filename: Option<String>,
-    /// Whether the sealer addressed it to the reader who opened it.
-    pub addressed_to_me: Addressed,
-}
-
 /// What is known once everything was verified, next to the payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -75,30 +60,6 @@ pub struct Finished {
     pub signer: SignedBy,
     /// What the sealer said about it.
     pub about: About,
-}
-
-/// Was this addressed to me? Forwarding is possible by nature: a co-reader may rewrap an envelope to you.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Addressed {
-    /// The sealer listed this reader.
-    Yes,
-    /// The sealer listed others: somebody passed it on.
-    No,
-    /// The sealer listed nobody, or the envelope was opened without a recipient's key.
-    Unstated,
-}
-
-impl About {
-    /// The version of the resource, from the metadata's reserved key `version`. Compare it with the last one that you saw: a
-    /// server can serve an old envelope as new.
-    #[must_use]
-    pub fn version(&self) -> Option<u64> {
-        match self.metadata.find("version") {
-            Some(MetadataValue::Number(version)) => Some(*version),
-            _ => None,
-        }
-    }
 }
 
 impl<'a> Opener<'a> {
@@ -138,24 +99,9 @@ impl<'a> Opener<'a> {
             signed: SignedParts { h_fixed: *key.h_fixed(), context, part },
             layout: Layout { padded: header.padded, signed: private.signer.is_some() },
             signer: private.signer,
-            about: about(header, private, key.fingerprint),
+            about: About::of(header, private, key.fingerprint),
             key,
         })
-    }
-}
-
-fn about(header: &Header<'_>, private: PrivateBlock, opened_by: Option<Fingerprint>) -> About {
-    let addressed_to_me = match opened_by {
-        Some(mine) if private.audience.contains(&mine) => Addressed::Yes,
-        Some(_) if !private.audience.is_empty() => Addressed::No,
-        _ => Addressed::Unstated,
-    };
-    About {
-        metadata: header.metadata.clone(),
-        created: private.created,
-        content_type: private.content_type,
-        filename: private.filename,
-        addressed_to_me,
     }
 }
 

@@ -1,12 +1,13 @@
 //! Seal, open, rewrap, reseal: the whole story on one page.
 
+use crate::about::About;
 use crate::chunks::{HEAD_LEN, plain_len, sealed_len};
 use crate::context::SealContext;
 use crate::envelope::{Header, assemble, encode_slots, join, split, whole_header};
 use crate::error::{Error, Result};
 use crate::identity::{Recipients, Unlock, lock_all};
 use crate::layout::MAX_PADDED;
-use crate::opener::{About, Finished, Opener, SignedBy, Unlocked};
+use crate::opener::{Finished, Opener, SignedBy, Unlocked};
 use crate::sealer::{Begun, Sealer};
 use crate::suite::sha256;
 use std::collections::BTreeSet;
@@ -184,17 +185,9 @@ impl Sealer<'_> {
         if opened.signer != SignedBy::Unsigned && self.signer.is_none() {
             return Err(Error::Misuse("the envelope is signed: reseal with a signer"));
         }
-        let mut sealer = self.clone();
+        let mut sealer = self.clone().keeping(&opened.about);
         sealer.aead = header.unverified_aead();
         sealer.padded = header.unverified_padded() && self.padded;
-        sealer.created = self.created.or(opened.about.created);
-        sealer.content_type = self.content_type.clone().or(opened.about.content_type);
-        sealer.filename = self.filename.clone().or(opened.about.filename);
-        for (key, value) in opened.about.metadata.iter() {
-            if self.metadata.find(key).is_none() {
-                sealer.metadata.insert(key, value.clone());
-            }
-        }
         sealer.seal(&opened.plaintext)
     }
 

@@ -1,5 +1,6 @@
 //! What to seal with: the options, and from them the header of a new envelope.
 
+use crate::about::About;
 use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
 use crate::content_key::ContentKey;
 use crate::context::{SealContext, part_digest};
@@ -130,6 +131,21 @@ impl<'a> Sealer<'a> {
     #[must_use]
     pub fn part(mut self, part: &'a str) -> Self {
         self.part = part;
+        self
+    }
+
+    /// Takes over what another envelope says about its payload (metadata, creation time, content type, file name), where this
+    /// sealer does not say something itself: for resealing a stream.
+    #[must_use]
+    pub fn keeping(mut self, about: &About) -> Self {
+        for (key, value) in about.metadata.iter() {
+            if self.metadata.find(key).is_none() {
+                self.metadata.insert(key, value.clone());
+            }
+        }
+        self.created = self.created.or(about.created);
+        self.content_type = self.content_type.or_else(|| about.content_type.clone());
+        self.filename = self.filename.or_else(|| about.filename.clone());
         self
     }
 

@@ -1,7 +1,7 @@
 //! Where bytes come from: files, pipes, and envelopes in either form.
 
 use crate::failure::{At, Result};
-use sealwire::{Error, Header, from_text};
+use sealwire::{Error, from_text, read_header};
 use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::Path;
@@ -44,7 +44,6 @@ pub(crate) struct Envelope {
 
 /// The text form of the magic (SPEC §13), but for the character that holds the version.
 const TEXT_MAGIC: &[u8] = b"c2VhbHdpcmU";
-const FIRST_READ: u64 = 4096;
 
 impl Envelope {
     /// Reads the header, and nothing of the body that is not given out again.
@@ -53,31 +52,13 @@ impl Envelope {
         let mut front = Vec::new();
         source.by_ref().take(TEXT_MAGIC.len() as u64).read_to_end(&mut front)?;
         let text = front == TEXT_MAGIC;
+        source = Box::new(Cursor::new(front).chain(source));
         if text {
-            source = Box::new(TextReader::new(Cursor::new(std::mem::take(&mut front)).chain(source)));
+            source = Box::new(TextReader::new(source));
         }
-        let header_len = read_header(&mut source, &mut front)?;
-        let body_front = front.split_off(header_len);
-        Ok(Self {
-            header: front,
-            body: Box::new(Cursor::new(body_front).chain(source)),
-            body_len: input.len.filter(|_| !text).and_then(|len| len.checked_sub(header_len as u64)),
-            text,
-        })
-    }
-}
-
-/// Reads into `front` until a header parses: each time twice as much, so that a header of 2 MiB is not parsed 500 times.
-fn read_header(source: &mut impl Read, front: &mut Vec<u8>) -> Result<usize> {
-    let mut step = FIRST_READ;
-    loop {
-        let read = source.take(step).read_to_end(front)?;
-        match Header::parse(front) {
-            Ok(header) => return Ok(header.len()),
-            // A header above its limit is TooLarge as soon as its lengths are there, so this ends.
-            Err(Error::Truncated) if read > 0 => step = step.saturating_mul(2),
-            Err(error) => return Err(error.into()),
-        }
+        let header = read_header(&mut source)?;
+        let body_len = input.len.filter(|_| !text).and_then(|len| len.checked_sub(header.len() as u64));
+        Ok(Self { header, body: source, body_len, text })
     }
 }
 

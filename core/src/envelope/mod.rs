@@ -12,6 +12,7 @@ use crate::cbor::{self, BytesHead, IntMap, Writer, bytes_head};
 use crate::error::{Error, Result};
 use crate::identity::{Slot, SlotKind, parse_slots};
 use crate::suite::Aead;
+use std::io::Read;
 
 /// The first bytes of every envelope. The last one is the version of the format, the only one there is.
 pub(crate) const MAGIC: &[u8; 9] = b"sealwire\x01";
@@ -176,6 +177,15 @@ impl Frame {
         Ok(Some(Self { fixed, slots, end }))
     }
 
+    /// How long a header that begins like this is at least, for readers that must not read further.
+    fn at_least(bytes: &[u8]) -> Result<usize> {
+        let fixed_end = match bytes.len() < MAGIC.len() {
+            true => None,
+            false => Self::byte_string(bytes, MAGIC.len())?.map(|fixed| fixed.end),
+        };
+        Ok(fixed_end.unwrap_or(MAGIC.len()) + 1 + SLOTS_TAG_LEN)
+    }
+
     fn byte_string(bytes: &[u8], start: usize) -> Result<Option<ByteString>> {
         let BytesHead::Known { head, content } = bytes_head(bytes.get(start..).unwrap_or_default())? else {
             return Ok(None);
@@ -205,6 +215,26 @@ pub(crate) fn whole_header(bytes: &[u8]) -> Result<Header<'_>> {
         Ok(header)
     } else {
         Err(Error::Malformed("something follows the header"))
+    }
+}
+
+/// Reads the header from the front of `source`, and not a byte of the body: what [`Header::parse`] and the detached readers take.
+///
+/// # Errors
+/// [`Error::Truncated`] if the source ends before the header does, [`Error::Store`] if it fails, and [`Error::Malformed`],
+/// [`Error::Unsupported`] or [`Error::TooLarge`] as soon as it cannot be the front of an acceptable envelope.
+pub fn read_header(source: &mut impl Read) -> Result<Vec<u8>> {
+    let mut received = Vec::new();
+    loop {
+        // While the length is not known, less is asked for than any header still has.
+        let wanted = match header_len(&received)? {
+            Some(len) if received.len() >= len => return Ok(received),
+            Some(len) => len - received.len(),
+            None => Frame::at_least(&received)?.saturating_sub(received.len()).max(1),
+        };
+        if source.take(wanted as u64).read_to_end(&mut received)? == 0 {
+            return Err(Error::Truncated);
+        }
     }
 }
 

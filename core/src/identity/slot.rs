@@ -175,7 +175,7 @@ impl<'a> Recipients<'a> {
         }
         if !self.classical_allowed && with_kem(Kem::XWing) && with_kem(Kem::X25519) {
             return Err(Error::Misuse(
-                "X25519 beside X-Wing recipients opens all to a quantum computer: see allow_classical",
+                "an X25519 reader beside X-Wing ones opens all to a quantum computer; allow classical readers explicitly",
             ));
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Opening in pieces.
 
+use crate::about::About;
 use crate::chunks::{CHUNK, ChunkCipher, HEAD_LEN, SEALED_CHUNK};
 use crate::envelope::{header_len, whole_header};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
-use crate::opener::{About, Finished, Opener, Unlocked};
+use crate::opener::{Finished, Opener, Unlocked};
 use crate::suite::{PayloadHash, TAG_LEN};
 
 /// Opens an envelope that arrives in pieces.

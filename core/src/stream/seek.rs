@@ -1,9 +1,10 @@
 //! Random access.
 
+use crate::about::About;
 use crate::chunks::{CHUNK, ChunkCipher, HEAD_LEN, SEALED_CHUNK, plain_len};
-use crate::envelope::{header_len, whole_header};
+use crate::envelope::{read_header, whole_header};
 use crate::error::{Error, Result};
-use crate::opener::{About, Opener, Unlocked};
+use crate::opener::{Opener, Unlocked};
 use crate::suite::TAG_LEN;
 use std::io::{self, Read, Seek, SeekFrom};
 use zeroize::Zeroizing;
@@ -120,25 +121,6 @@ impl<R: Read + Seek> SeekReader<R> {
             self.cached = Some((index, text));
         }
         Ok(self.cached.as_ref().map(|(_, text)| text.as_slice()).unwrap_or_default())
-    }
-}
-
-/// Reads as much from the front of `source` as the header takes.
-fn read_header(source: &mut impl Read) -> Result<Vec<u8>> {
-    const STEP: u64 = 4096;
-    let mut received = Vec::new();
-    loop {
-        let known = header_len(&received)?;
-        if let Some(len) = known
-            && received.len() >= len
-        {
-            received.truncate(len);
-            return Ok(received);
-        }
-        let wanted = known.map_or(STEP, |len| (len - received.len()) as u64);
-        if source.take(wanted).read_to_end(&mut received)? == 0 {
-            return Err(Error::Truncated);
-        }
     }
 }
 

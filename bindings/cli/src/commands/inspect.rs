@@ -28,7 +28,7 @@ struct Claims<'a> {
 }
 
 /// Of SPEC §7: what a body has besides its plaintext, and a plaintext besides its payload.
-const BODY_HEAD: u64 = 56;
+const BODY_HEAD: u64 = sealwire::BODY_HEAD_LEN as u64;
 const SEALED_CHUNK: u64 = 16400;
 const CHUNK_TAG: u64 = 16;
 const LENGTH_FIELD: u64 = 8;

@@ -4,7 +4,7 @@ use crate::input::{Envelope, Input};
 use crate::keys::{self, Readers};
 use crate::output::{Form, Output};
 use crate::transfer::transfer;
-use sealwire::{About, Error, Header, OpenReader, Opener, SealWriter, Sealer, SignedBy};
+use sealwire::{Error, Header, OpenReader, Opener, SealWriter, Sealer, SignedBy};
 use std::io::{Read, Write};
 
 pub(super) fn run(args: &ResealArgs) -> Result<()> {
@@ -62,7 +62,7 @@ fn streaming(
     // The header is verified now.
     let mut sealer = sealer.aead(Header::parse(&envelope.header)?.unverified_aead());
     if let Some(about) = reader.about() {
-        sealer = keep(sealer, about);
+        sealer = sealer.keeping(about);
     }
     let mut writer = SealWriter::new(output, &sealer)?;
     transfer(&mut reader, &mut writer, envelope.body_len)?;
@@ -70,21 +70,4 @@ fn streaming(
         return Err(Error::Misuse("the envelope is signed: reseal with --sign").into());
     }
     writer.finish()?.commit()
-}
-
-/// What the old sealer said is said again.
-fn keep<'a>(mut sealer: Sealer<'a>, about: &About) -> Sealer<'a> {
-    for (key, value) in about.metadata.iter() {
-        sealer = sealer.metadata(key, value.clone());
-    }
-    if let Some(created) = about.created {
-        sealer = sealer.created(created);
-    }
-    if let Some(media_type) = &about.content_type {
-        sealer = sealer.content_type(media_type);
-    }
-    if let Some(name) = &about.filename {
-        sealer = sealer.filename(name);
-    }
-    sealer
 }

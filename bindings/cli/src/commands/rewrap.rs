@@ -4,11 +4,8 @@ use crate::input::{Envelope, Input};
 use crate::keys::{self, Readers};
 use crate::output::{Form, Output};
 use crate::transfer::transfer;
-use sealwire::Opener;
+use sealwire::{BODY_HEAD_LEN, Opener};
 use std::io::{Read, Write};
-
-/// What [`Opener::rewrap_header`] wants to see of the body.
-const BODY_FRONT: u64 = 56;
 
 pub(super) fn run(args: &RewrapArgs) -> Result<()> {
     let change = &args.change;
@@ -18,7 +15,7 @@ pub(super) fn run(args: &RewrapArgs) -> Result<()> {
     let context = change.context.context();
 
     let mut body_front = Vec::new();
-    envelope.body.by_ref().take(BODY_FRONT).read_to_end(&mut body_front)?;
+    envelope.body.by_ref().take(BODY_HEAD_LEN as u64).read_to_end(&mut body_front)?;
     let header =
         Opener::new(&keyring, &context).rewrap_header(&envelope.header, &body_front, readers.list())?;
 
