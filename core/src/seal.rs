@@ -206,12 +206,21 @@ fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &
     let sealed = usize::try_from(sealed_len((payload.len() + closing.len()) as u64)?)
         .map_err(|_| Error::TooLarge("a payload for this machine's memory: use a stream"))?;
     let chunks_start = front.len() + HEAD_LEN;
-    out.resize(chunks_start + sealed, 0);
+    set_len(out, chunks_start + sealed);
     let (start, chunks) = out.split_at_mut(chunks_start);
     let (front_room, head_room) = start.split_at_mut(front.len());
     front_room.copy_from_slice(front);
     head_room.copy_from_slice(&head);
     cipher.seal_run(0, chunks, |offset, text| copy_from_both(payload, &closing, offset, text))
+}
+
+/// Makes room in a buffer whose content will be overwritten: memory that comes zeroed from the system is not zeroed again.
+fn set_len(buffer: &mut Vec<u8>, len: usize) {
+    if buffer.capacity() < len {
+        *buffer = vec![0; len];
+    } else {
+        buffer.resize(len, 0);
+    }
 }
 
 /// Fills `out` with what stands at `offset` of `first ‖ second`.
@@ -260,7 +269,7 @@ impl Opener<'_> {
         let total = plain_len(chunks.len() as u64)?;
         unlocked.layout.check_total(total)?;
         let cipher = unlocked.body(head)?;
-        plaintext.resize(usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?, 0);
+        set_len(plaintext, usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?);
         let verified =
             cipher.open_run(0, chunks, plaintext).and_then(|()| verify_plaintext(&unlocked, plaintext));
         match verified {

@@ -108,6 +108,11 @@ mod atomic_file {
             Ok(Self { temporary, folder, target: target.to_path_buf() })
         }
 
+        /// The temporary file, for `std::io::copy` to let the system copy from file to file.
+        pub fn as_file_mut(&mut self) -> &mut File {
+            self.temporary.as_file_mut()
+        }
+
         /// Puts the written bytes in the target's place, durably.
         ///
         /// # Errors

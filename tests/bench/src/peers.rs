@@ -60,23 +60,21 @@ impl Age {
         Self { identity: age::x25519::Identity::generate() }
     }
 
-    pub fn seal(&self, plaintext: &[u8]) -> Vec<u8> {
+    pub fn seal(&self, plaintext: &[u8], sealed: &mut Vec<u8>) {
         let recipient = self.identity.to_public();
         let encryptor =
             age::Encryptor::with_recipients(std::iter::once(&recipient as &dyn age::Recipient)).unwrap();
-        let mut sealed = Vec::with_capacity(plaintext.len() + plaintext.len() / 1000 + 1000);
-        let mut writer = encryptor.wrap_output(&mut sealed).unwrap();
+        sealed.clear();
+        let mut writer = encryptor.wrap_output(sealed).unwrap();
         writer.write_all(plaintext).unwrap();
         writer.finish().unwrap();
-        sealed
     }
 
-    pub fn open(&self, sealed: &[u8]) -> Vec<u8> {
-        let mut plaintext = Vec::with_capacity(sealed.len());
+    pub fn open(&self, sealed: &[u8], plaintext: &mut Vec<u8>) {
+        plaintext.clear();
         let decryptor = age::Decryptor::new(sealed).unwrap();
         let mut reader = decryptor.decrypt(std::iter::once(&self.identity as &dyn age::Identity)).unwrap();
-        reader.read_to_end(&mut plaintext).unwrap();
-        plaintext
+        reader.read_to_end(plaintext).unwrap();
     }
 }
 
