@@ -89,7 +89,7 @@ fn errors_survive_std_io() {
 #[test]
 fn errors_carry_no_input() {
     let identity = ALICE.reveal();
-    let broken = identity.reveal_text().unwrap().replace('q', "p");
+    let broken = format!("{}qq", identity.reveal_text().unwrap());
     let context = SealContext::new(&"very private context ".repeat(20));
     for error in [
         Identity::parse(&broken).unwrap_err(),
