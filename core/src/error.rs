@@ -29,6 +29,18 @@ pub enum Error {
     TooLarge(&'static str),
     /// The caller asked for what the API does not do.
     Misuse(&'static str),
+    /// A request that was seen before.
+    Replayed,
+    /// A date, a key configuration or a signature that is too old, or too far in the future.
+    Expired,
+    /// An answer without the protection that was demanded: a proxy's error page, or a stripped or downgraded response.
+    /// Nothing but its status is passed on, and that is unprotected too.
+    Unsealed {
+        /// The outer HTTP status.
+        status: u16,
+    },
+    /// The network failed.
+    Network(&'static str),
     /// Storage failed: a file, a stream or a keychain.
     Store(io::ErrorKind),
 }
@@ -46,6 +58,10 @@ impl Error {
             Self::Truncated => "Truncated",
             Self::TooLarge(_) => "TooLarge",
             Self::Misuse(_) => "Misuse",
+            Self::Replayed => "Replayed",
+            Self::Expired => "Expired",
+            Self::Unsealed { .. } => "Unsealed",
+            Self::Network(_) => "Network",
             Self::Store(_) => "Store",
         }
     }
@@ -64,6 +80,10 @@ impl fmt::Display for Error {
             Self::Truncated => f.write_str("truncated: the input ends too early"),
             Self::TooLarge(what) => write!(f, "too large: {what}"),
             Self::Misuse(what) => write!(f, "misuse: {what}"),
+            Self::Replayed => f.write_str("replayed: this request was seen before"),
+            Self::Expired => f.write_str("expired: a date, key configuration or signature is not of now"),
+            Self::Unsealed { status } => write!(f, "unsealed: an answer without protection, status {status}"),
+            Self::Network(what) => write!(f, "network failed: {what}"),
             Self::Store(kind) => write!(f, "storage failed: {kind}"),
         }
     }

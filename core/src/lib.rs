@@ -31,6 +31,7 @@
 // From the top down: a file imports only from files further down this list.
 #[cfg(not(target_arch = "wasm32"))]
 mod file_store;
+pub mod http;
 mod seal;
 mod stream;
 mod opener;

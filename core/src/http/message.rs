@@ -1,0 +1,349 @@
+//! Requests and responses as data: heads with ordered fields, bodies as bytes. No I/O, no cryptography.
+
+use crate::error::{Error, Result};
+use std::fmt;
+
+/// The most bytes that all fields of a message may have, names and values, with 4 for each field.
+pub const MAX_HEADERS: usize = 64 * 1024;
+const MAX_FIELDS: usize = 256;
+const MAX_NAME: usize = 256;
+const MAX_METHOD: usize = 32;
+const MAX_AUTHORITY: usize = 272;
+const MAX_PATH: usize = 16 * 1024;
+
+/// Fields that belong to one connection, or that the message's framing replaces: never in a sealed message (RFC 9292 §3.6, RFC 9110 §7.6.1).
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// The header fields of a message, in order; a name may come more than once.
+///
+/// Names are lower case. Limits: 256 fields, names of 256 bytes, 64 KiB in all ([`Error::TooLarge`]). `Debug` prints the names only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    fields: Vec<(String, Vec<u8>)>,
+    size: usize,
+}
+
+impl Headers {
+    /// No fields yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field at the end. The name is taken in lower case.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless the name is a token and the value is free of control characters and of white space
+    /// around it (RFC 9110 §5): nothing can be smuggled in with a line break. [`Error::TooLarge`] above a limit.
+    pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        let value = value.as_ref();
+        if name.is_empty() || !name.bytes().all(is_token) {
+            return Err(Error::Malformed("a field name is not a token"));
+        }
+        let edge = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+        let visible = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
+        if edge(value.first()) || edge(value.last()) || !value.iter().all(visible) {
+            return Err(Error::Malformed("a field value has control characters, or white space around it"));
+        }
+        let size = self.size.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
+        if name.len() > MAX_NAME || size > MAX_HEADERS || self.fields.len() >= MAX_FIELDS {
+            return Err(Error::TooLarge("a message has at most 256 fields and 64 KiB of them"));
+        }
+        self.size = size;
+        self.fields.push((name.to_ascii_lowercase(), value.to_vec()));
+        Ok(())
+    }
+
+    /// Removes every field of that name, and adds this one.
+    ///
+    /// # Errors
+    /// Those of [`Headers::add`].
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
+        self.remove(name);
+        self.add(name, value)
+    }
+
+    /// Removes every field of that name (lower case).
+    pub fn remove(&mut self, name: &str) {
+        self.fields.retain(|(found, _)| found != name);
+        self.size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    }
+
+    /// Every field, in order: name and value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
+    /// The values of every field of that name (lower case), in order.
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s [u8]> {
+        self.iter().filter(move |(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The value of a field that may come once.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it comes twice: two readers would take different ones.
+    pub fn one(&self, name: &str) -> Result<Option<&[u8]>> {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (_, Some(_)) => Err(Error::Malformed("a field comes twice that may come once")),
+            (value, None) => Ok(value),
+        }
+    }
+
+    /// The value of a field that may come once, as text.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] if it comes twice or is not UTF-8.
+    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+        let text = |value| std::str::from_utf8(value).map_err(|_| Error::Malformed("a field value is not text"));
+        self.one(name)?.map(text).transpose()
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// Whether a field belongs to one connection and so never into a sealed message.
+    pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+        HOP_BY_HOP.contains(&name)
+    }
+}
+
+/// Values may be secret, so only names are shown.
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A request method: a token of at most 32 bytes, such as `GET`. Case counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Method(String);
+
+impl Method {
+    /// Takes a method.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless it is a token of 1 to 32 bytes; [`Error::Unsupported`] for `CONNECT`, which is no request for a resource.
+    pub fn new(method: &str) -> Result<Self> {
+        if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) {
+            return Err(Error::Malformed("a method is a token of 1 to 32 bytes"));
+        }
+        if method == "CONNECT" {
+            return Err(Error::Unsupported("the method CONNECT"));
+        }
+        Ok(Self(method.into()))
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// GET, HEAD, OPTIONS or TRACE: the caller asks for no change (RFC 9110 §9.2.1).
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Where a service is, as everybody outside names it: scheme, host and port. `https://api.example.com`, without a slash at the end.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    scheme: &'static str,
+    authority: String,
+}
+
+impl Origin {
+    /// Reads `https://host` or `https://host:port`. Plain `http` is for loopback and tests: see [`Origin::is_secure`].
+    ///
+    /// The host is in lower case, and the scheme's own port is left out, so that there is one text per origin.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for anything else: a path, a user name, upper case, a default port.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (scheme, authority) = text.split_once("://").ok_or(Error::Malformed("an origin is scheme://host"))?;
+        Self::new(scheme, authority)
+    }
+
+    pub(crate) fn new(scheme: &str, authority: &str) -> Result<Self> {
+        let (scheme, default_port) = match scheme {
+            "https" => ("https", ":443"),
+            "http" => ("http", ":80"),
+            _ => return Err(Error::Malformed("a scheme is http or https")),
+        };
+        let host_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
+        if authority.is_empty() || authority.len() > MAX_AUTHORITY || !authority.bytes().all(host_byte) {
+            return Err(Error::Malformed("an authority is a lower-case host, perhaps with a port"));
+        }
+        if authority.ends_with(default_port) || authority.ends_with(':') {
+            return Err(Error::Malformed("an authority leaves its scheme's own port out"));
+        }
+        Ok(Self { scheme, authority: authority.into() })
+    }
+
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        self.scheme
+    }
+
+    /// Host, and port if it is not the scheme's own.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Whether the scheme is `https`.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.scheme == "https"
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.authority)
+    }
+}
+
+/// What a request is for: an origin, a path and a query.
+///
+/// `Debug` prints the origin alone: paths and queries hold ids and tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    origin: Origin,
+    path: String,
+    /// Where in `path` the query begins, behind its `?`.
+    query: Option<usize>,
+}
+
+impl Target {
+    /// A target from its origin, and its path with the query, as they stand in a request line.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless the path begins with `/` and is made of visible ASCII without `#`, `\`, quotes, brackets and braces;
+    /// and if it has a segment `.` or `..` (also percent-encoded), which two servers resolve differently. [`Error::TooLarge`] above 16 KiB.
+    pub fn new(origin: Origin, path_and_query: &str) -> Result<Self> {
+        if path_and_query.len() > MAX_PATH {
+            return Err(Error::TooLarge("a path and query have at most 16 KiB"));
+        }
+        let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
+        if !path_and_query.starts_with('/') || !path_and_query.bytes().all(allowed) {
+            return Err(Error::Malformed("a path begins with / and has visible ASCII characters only"));
+        }
+        let query = path_and_query.find('?').map(|at| at + 1);
+        let target = Self { origin, path: path_and_query.into(), query };
+        let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+        if target.path().split('/').any(dots) {
+            return Err(Error::Malformed("a path with . or .. in it"));
+        }
+        Ok(target)
+    }
+
+    /// The origin.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// The path, without the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let end = self.query.map_or(self.path.len(), |query| query - 1);
+        self.path.get(..end).unwrap_or_default()
+    }
+
+    /// The query without its `?`, if there is one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.and_then(|query| self.path.get(query..))
+    }
+
+    /// Path and query, as in a request line.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        &self.path
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", self.origin)
+    }
+}
+
+/// The head of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// What it is for.
+    pub target: Target,
+    /// The header fields.
+    pub headers: Headers,
+}
+
+impl RequestHead {
+    /// A head without fields.
+    #[must_use]
+    pub fn new(method: Method, target: Target) -> Self {
+        Self { method, target, headers: Headers::new() }
+    }
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ResponseHead {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// The header fields.
+    pub headers: Headers,
+}
+
+impl ResponseHead {
+    /// A head without fields.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless the status is final: 200 to 599.
+    pub fn new(status: u16) -> Result<Self> {
+        if (200..=599).contains(&status) {
+            Ok(Self { status, headers: Headers::new() })
+        } else {
+            Err(Error::Malformed("a final status is 200 to 599"))
+        }
+    }
+}
+
+/// A character of a token (RFC 9110 §5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

@@ -1,0 +1,5 @@
+//! API calls that stay opaque: exchanges, sealed resources, signed origin. Sans-io: bytes in, bytes out.
+
+mod message;
+
+pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
