@@ -27,7 +27,7 @@ impl Layout {
         let total = payload
             .checked_add(self.tail_len() as u64)
             .ok_or(Error::TooLarge("a payload has less than 4 PiB"))?;
-        Ok(if self.padded { padme(total).max(MIN_PADDED) } else { total })
+        Ok(if self.padded { padded_len(total) } else { total })
     }
 
     /// Refuses padded plaintexts above [`MAX_PADDED`].
@@ -73,6 +73,11 @@ impl Layout {
     pub(crate) fn signature(self, tail: &[u8]) -> Option<&[u8; SIGNATURE_LEN]> {
         if self.signed { tail.last_chunk() } else { None }
     }
+}
+
+/// What `n` bytes are padded to.
+pub(crate) fn padded_len(n: u64) -> u64 {
+    padme(n).max(MIN_PADDED)
 }
 
 /// Padmé (Nikitin et al., PETS 2019): at most 12 % more, and few distinct lengths.

@@ -94,7 +94,7 @@ impl Headers {
     /// # Errors
     /// [`Error::Malformed`] if it comes twice: two readers would take different ones.
     pub fn one(&self, name: &str) -> Result<Option<&[u8]>> {
-        let mut values = self.all(name);
+        let mut values = self.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(Error::Malformed("a field comes twice that may come once")),
             (value, None) => Ok(value),
@@ -106,7 +106,8 @@ impl Headers {
     /// # Errors
     /// [`Error::Malformed`] if it comes twice or is not UTF-8.
     pub fn text(&self, name: &str) -> Result<Option<&str>> {
-        let text = |value| std::str::from_utf8(value).map_err(|_| Error::Malformed("a field value is not text"));
+        let text =
+            |value| std::str::from_utf8(value).map_err(|_| Error::Malformed("a field value is not text"));
         self.one(name)?.map(text).transpose()
     }
 
@@ -188,7 +189,8 @@ impl Origin {
     /// # Errors
     /// [`Error::Malformed`] for anything else: a path, a user name, upper case, a default port.
     pub fn parse(text: &str) -> Result<Self> {
-        let (scheme, authority) = text.split_once("://").ok_or(Error::Malformed("an origin is scheme://host"))?;
+        let (scheme, authority) =
+            text.split_once("://").ok_or(Error::Malformed("an origin is scheme://host"))?;
         Self::new(scheme, authority)
     }
 
@@ -198,7 +200,8 @@ impl Origin {
             "http" => ("http", ":80"),
             _ => return Err(Error::Malformed("a scheme is http or https")),
         };
-        let host_byte = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
+        let host_byte =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
         if authority.is_empty() || authority.len() > MAX_AUTHORITY || !authority.bytes().all(host_byte) {
             return Err(Error::Malformed("an authority is a lower-case host, perhaps with a port"));
         }
@@ -260,7 +263,8 @@ impl Target {
         }
         let query = path_and_query.find('?').map(|at| at + 1);
         let target = Self { origin, path: path_and_query.into(), query };
-        let dots = |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+        let dots =
+            |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
         if target.path().split('/').any(dots) {
             return Err(Error::Malformed("a path with . or .. in it"));
         }

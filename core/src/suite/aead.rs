@@ -1,5 +1,6 @@
 //! AEADs: `ring` (assembly) where it goes, RustCrypto where it does not (WASM).
 
+use super::oblivious::HpkeAead;
 use crate::error::{Error, Result};
 use crate::secret::Key;
 
@@ -39,6 +40,14 @@ impl Aead {
         match self {
             Self::Aes256Gcm => "AEAD_AES_256_GCM",
             Self::ChaCha20Poly1305 => "AEAD_CHACHA20_POLY1305",
+        }
+    }
+
+    /// The same AEAD for exchanges, where it has another number.
+    pub(crate) fn for_hpke(self) -> HpkeAead {
+        match self {
+            Self::Aes256Gcm => HpkeAead::Aes256Gcm,
+            Self::ChaCha20Poly1305 => HpkeAead::ChaCha20Poly1305,
         }
     }
 
@@ -89,19 +98,26 @@ pub(crate) use with_rustcrypto::AeadKey;
 ///   16 bytes shorter than `sealed`.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) mod with_ring {
-    use super::{Aead, Key, TAG_LEN};
+    use super::{Aead, HpkeAead, Key, TAG_LEN};
     use ring::aead;
 
     pub(crate) struct AeadKey(Option<aead::LessSafeKey>);
 
     impl AeadKey {
         pub(crate) fn new(aead: Aead, key: &Key) -> Self {
+            Self::for_hpke(aead.for_hpke(), key)
+        }
+
+        /// AES-128-GCM takes the first 16 bytes.
+        pub(crate) fn for_hpke(aead: HpkeAead, key: &Key) -> Self {
             let algorithm = match aead {
-                Aead::Aes256Gcm => &aead::AES_256_GCM,
-                Aead::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
+                HpkeAead::Aes128Gcm => &aead::AES_128_GCM,
+                HpkeAead::Aes256Gcm => &aead::AES_256_GCM,
+                HpkeAead::ChaCha20Poly1305 => &aead::CHACHA20_POLY1305,
             };
-            // Always a key: both algorithms take exactly 32 bytes.
-            Self(aead::UnboundKey::new(algorithm, key.expose()).ok().map(aead::LessSafeKey::new))
+            // Always a key, since it has the algorithm's length.
+            let key = key.expose().get(..algorithm.key_len()).unwrap_or_default();
+            Self(aead::UnboundKey::new(algorithm, key).ok().map(aead::LessSafeKey::new))
         }
 
         pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) {
@@ -138,27 +154,38 @@ pub(super) mod with_ring {
 
 #[cfg(any(test, target_arch = "wasm32"))]
 pub(super) mod with_rustcrypto {
-    use super::{Aead, Key, TAG_LEN};
-    use aes_gcm::Aes256Gcm;
+    use super::{Aead, HpkeAead, Key, TAG_LEN};
+    use aes_gcm::{Aes128Gcm, Aes256Gcm};
     use chacha20poly1305::aead::AeadInOut;
     use chacha20poly1305::{ChaCha20Poly1305, KeyInit};
 
     pub(crate) enum AeadKey {
+        Aes128(Box<Aes128Gcm>),
         Aes(Box<Aes256Gcm>),
         ChaCha(Box<ChaCha20Poly1305>),
     }
 
     impl AeadKey {
         pub(crate) fn new(aead: Aead, key: &Key) -> Self {
+            Self::for_hpke(aead.for_hpke(), key)
+        }
+
+        /// AES-128-GCM takes the first 16 bytes.
+        pub(crate) fn for_hpke(aead: HpkeAead, key: &Key) -> Self {
+            let first = key.expose().first_chunk::<16>().unwrap_or(&[0; 16]);
             match aead {
-                Aead::Aes256Gcm => Self::Aes(Box::new(Aes256Gcm::new(key.expose().into()))),
-                Aead::ChaCha20Poly1305 => Self::ChaCha(Box::new(ChaCha20Poly1305::new(key.expose().into()))),
+                HpkeAead::Aes128Gcm => Self::Aes128(Box::new(Aes128Gcm::new(first.into()))),
+                HpkeAead::Aes256Gcm => Self::Aes(Box::new(Aes256Gcm::new(key.expose().into()))),
+                HpkeAead::ChaCha20Poly1305 => {
+                    Self::ChaCha(Box::new(ChaCha20Poly1305::new(key.expose().into())))
+                }
             }
         }
 
         pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) {
             let Some((text, room)) = buffer.split_last_chunk_mut::<TAG_LEN>() else { return };
             let tag = match self {
+                Self::Aes128(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
                 Self::Aes(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
                 Self::ChaCha(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
             };
@@ -176,6 +203,7 @@ pub(super) mod with_rustcrypto {
             out.copy_from_slice(text);
             let (nonce, tag) = (nonce.into(), (*tag).into());
             let opened = match self {
+                Self::Aes128(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
                 Self::Aes(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
                 Self::ChaCha(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
             };

@@ -118,7 +118,7 @@ pub(crate) struct KemSecret {
     parsed: Parsed,
 }
 
-enum Parsed {
+pub(super) enum Parsed {
     XWing(Box<Private<XWing>>),
     X25519(Box<Private<X25519HkdfSha256>>),
 }
@@ -138,6 +138,10 @@ impl KemSecret {
             }
         };
         Ok(Self { stored, parsed })
+    }
+
+    pub(super) fn parsed(&self) -> &Parsed {
+        &self.parsed
     }
 
     pub(crate) fn kem(&self) -> Kem {

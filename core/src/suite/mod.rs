@@ -6,6 +6,7 @@
 mod aead;
 mod argon;
 mod hpke;
+mod oblivious;
 mod random;
 mod sign;
 
@@ -14,6 +15,9 @@ pub(crate) use aead::{AeadKey, TAG_LEN, open0, seal0};
 pub(crate) use argon::argon2id;
 pub use hpke::Kem;
 pub(crate) use hpke::{KemPublic, KemSecret};
+pub(crate) use oblivious::{
+    Exported, HKDF_SHA256, HpkeAead, Receiving, ResponseKey, Sending, response_nonce,
+};
 #[cfg(test)]
 pub(crate) use random::scripted as scripted_random;
 pub(crate) use random::{random_array, random_key};
