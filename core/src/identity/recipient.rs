@@ -55,7 +55,8 @@ impl Recipient {
         Self::from_bytes(&TextForm::Recipient.decode(text)?)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self> {
+    /// Reads the bytes of SPEC §10.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let length = Error::InvalidKey("a recipient has another length");
         let (id, rest) = bytes.split_first_chunk::<2>().ok_or(length)?;
         let kem = Kem::with_id(u16::from_be_bytes(*id).into())
@@ -69,6 +70,13 @@ impl Recipient {
             .map_err(|_| Error::InvalidKey("the two halves belong to different people"))?;
         let key = KemPublic::from_bytes(kem, key_bytes)?;
         Ok(Self::assemble(key, key_bytes.to_vec(), signer, *signature))
+    }
+
+    /// The bytes of SPEC §10.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let id = self.kem().id().to_be_bytes();
+        let parts: [&[u8]; 4] = [&id, &self.key_bytes, self.signer.as_bytes(), &self.signature];
+        parts.concat()
     }
 
     /// Which KEM its content keys are agreed on with.
@@ -103,9 +111,7 @@ fn certified(kem: Kem, key: &[u8]) -> Vec<u8> {
 
 impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let id = self.kem().id().to_be_bytes();
-        let parts: [&[u8]; 4] = [&id, &self.key_bytes, self.signer.as_bytes(), &self.signature];
-        f.write_str(&TextForm::Recipient.encode(&parts.concat()))
+        f.write_str(&TextForm::Recipient.encode(&self.to_bytes()))
     }
 }
 
@@ -166,7 +172,7 @@ impl fmt::Debug for Fingerprint {
 ///
 /// A pin cannot be sealed to: fetch the full recipient from anywhere, and check it with [`Pin::check`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pin(Fingerprint);
+pub struct Pin(pub(crate) Fingerprint);
 
 impl Pin {
     /// Reads the text form, with nothing around it.

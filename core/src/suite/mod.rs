@@ -44,6 +44,10 @@ pub(crate) mod label {
     pub(crate) const SIGNATURE: &[u8] = b"sealwire/v1 signature\0";
     pub(crate) const RECIPIENT: &[u8] = b"sealwire/v1 recipient\0";
     pub(crate) const FINGERPRINT: &[u8] = b"sealwire/v1 fingerprint\0";
+    pub(crate) const SERVICE_KEYS: &[u8] = b"sealwire/v1 service keys\0";
+    pub(crate) const REPLAY_ID: &[u8] = b"sealwire/v1 replay id\0";
+    pub(crate) const IDEMPOTENCY_KEY: &[u8] = b"sealwire/v1 idempotency key\0";
+    pub(crate) const LAST_SEEN: &[u8] = b"sealwire/v1 last seen\0";
 }
 
 /// SHA-256 of the concatenation of `parts`.

@@ -1,0 +1,102 @@
+//! What a client remembers, so that a server cannot take it back: versions of resources, serials and pins of services.
+
+use super::message::Origin;
+use crate::cbor::{self, Writer};
+use crate::error::{Error, Result};
+use crate::identity::{Fingerprint, Pin};
+use crate::secret::SecretBytes;
+use crate::store::SecretStore;
+use crate::suite::{label, sha256};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+const MAX_PINS: u64 = 16;
+
+/// The highest number that was seen of each thing: an old version served as new, or an old key document, is refused.
+///
+/// It cannot help at the first read, when nothing has been seen yet, nor notice what a list leaves out. It is as durable as the
+/// store below it; names in it are hashed. Source: SPEC §19, §20.
+///
+/// ```
+/// use sealwire::{MemoryStore, http::LastSeen};
+///
+/// let seen = LastSeen::in_store(MemoryStore::default());
+/// seen.advance("note 17", 4)?;
+/// seen.advance("note 17", 4)?; // seen again
+/// assert_eq!(seen.advance("note 17", 3).unwrap_err().code(), "Rejected");
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct LastSeen {
+    store: Arc<dyn SecretStore + Send + Sync>,
+    /// What is in the store, so that it is read once and changed by one thread at a time.
+    known: Arc<Mutex<BTreeMap<String, u64>>>,
+}
+
+impl LastSeen {
+    /// Remembers in `store`, such as a [`FileStore`](crate::FileStore).
+    #[must_use]
+    pub fn in_store(store: impl SecretStore + Send + Sync + 'static) -> Self {
+        Self { store: Arc::new(store), known: Arc::default() }
+    }
+
+    /// Refuses `number` if a higher one was seen of `thing`, and remembers it otherwise.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] if it is lower; [`Error::Store`] if it cannot be remembered.
+    pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
+        let name = format!("seen.{}", name_of(thing));
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = match known.get(&name) {
+            Some(last) => Some(*last),
+            None => self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?,
+        };
+        if last.is_some_and(|last| number < last) {
+            return Err(Error::Rejected);
+        }
+        if last != Some(number) {
+            self.store.save(&name, &SecretBytes::new(number.to_be_bytes().to_vec()))?;
+        }
+        known.insert(name, number);
+        Ok(())
+    }
+
+    /// The pins that a service has named so far.
+    pub(crate) fn pins(&self, origin: &Origin) -> Result<Vec<Pin>> {
+        let Some(saved) = self.store.load(&pins_name(origin))? else { return Ok(Vec::new()) };
+        cbor::check(saved.reveal())?;
+        let pins = cbor::array(saved.reveal(), 1, MAX_PINS)?;
+        pins.into_iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin)))).collect()
+    }
+
+    /// Replaces them.
+    pub(crate) fn learn_pins(&self, origin: &Origin, pins: &[Pin]) -> Result<()> {
+        if self.pins(origin)? == pins {
+            return Ok(());
+        }
+        let list =
+            pins.iter().fold(Writer::default().array(pins.len()), |list, pin| list.bytes(pin.0.as_bytes()));
+        self.store.save(&pins_name(origin), &SecretBytes::new(list.done()))
+    }
+}
+
+fn read_number(saved: &SecretBytes) -> Result<u64> {
+    let bytes =
+        saved.reveal().try_into().map_err(|_| Error::Malformed("a number that was seen has 8 bytes"))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+fn pins_name(origin: &Origin) -> String {
+    format!("pins.{}", name_of(&origin.to_string()))
+}
+
+/// A name that every store takes.
+fn name_of(thing: &str) -> String {
+    sha256(&[label::LAST_SEEN, thing.as_bytes()]).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl std::fmt::Debug for LastSeen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LastSeen")
+    }
+}
