@@ -1,5 +1,8 @@
 //! API calls that stay opaque: exchanges, sealed resources, signed origin. Sans-io: bytes in, bytes out.
 
+mod policy;
+mod resource;
+mod observe;
 mod exchange;
 mod keys;
 mod encapsulation;
@@ -19,4 +22,7 @@ pub use keys::{
 };
 pub use last_seen::LastSeen;
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
+pub use observe::{Counters, Event, Observer, Operation};
+pub use policy::{Policy, Rule};
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
+pub use resource::{ENVELOPE_MEDIA_TYPE, ListItem, SealedResource};

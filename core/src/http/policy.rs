@@ -1,0 +1,284 @@
+//! What a client does with which URL: a rule for each, and nothing goes where no rule is (SPEC §18, §20).
+
+use super::exchange::Carriage;
+use super::keys::{ServicePins, TrustedKeys};
+use super::message::{Origin, Target};
+use super::resource::SealedResource;
+use crate::error::{Error, Result};
+use std::collections::BTreeMap;
+
+/// What is done with the requests of an app, by origin and path. A URL that no rule covers is refused, not sent in the clear.
+///
+/// ```
+/// use sealwire::{Identity, http::{Policy, Rule, SealedResource, ServicePins}};
+///
+/// let service = Identity::generate()?;
+/// let policy = Policy::new()
+///     .service("https://api.example.com", ServicePins::new([service.recipient().pin()]))?
+///     .rule(Rule::at("https://api.example.com", "/notes/{id}")?.seal(SealedResource::new("notes", "id")).sign())
+///     .rule(Rule::at("https://api.example.com", "/assistant/{rest..}")?.exchange().sign());
+/// # let _ = policy;
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    rules: Vec<Rule>,
+    services: BTreeMap<Origin, ServiceTrust>,
+}
+
+/// How a client comes to know a service's keys.
+#[derive(Debug, Clone)]
+pub(crate) enum ServiceTrust {
+    Pins(ServicePins),
+    Keys(Box<TrustedKeys>),
+}
+
+impl Policy {
+    /// No rules: everything is refused.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says whose keys to believe for exchanges with `origin`.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless it is an origin.
+    pub fn service(mut self, origin: &str, pins: ServicePins) -> Result<Self> {
+        self.services.insert(Origin::parse(origin)?, ServiceTrust::Pins(pins));
+        Ok(self)
+    }
+
+    /// Gives the keys for exchanges with `origin`, which the app has by another way.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] unless it is an origin.
+    pub fn service_keys(mut self, origin: &str, keys: TrustedKeys) -> Result<Self> {
+        self.services.insert(Origin::parse(origin)?, ServiceTrust::Keys(Box::new(keys)));
+        Ok(self)
+    }
+
+    /// Adds a rule. The first that covers a URL counts.
+    #[must_use]
+    pub fn rule(mut self, rule: Rule) -> Self {
+        self.rules.push(rule);
+        self
+    }
+
+    /// The rule for a target, with the values of its pattern's parameters.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] if no rule covers it, or the one that does protects nothing.
+    pub(crate) fn find(&self, target: &Target) -> Result<(&Rule, Params)> {
+        let covers = |rule: &'_ Rule| {
+            let same_origin = rule.origin == *target.origin();
+            same_origin.then(|| rule.pattern.matches(target.path())).flatten()
+        };
+        let found = self.rules.iter().find_map(|rule| covers(rule).map(|params| (rule, params)));
+        let (rule, params) = found.ok_or(Error::Misuse("no rule of the policy covers this URL"))?;
+        if rule.exchange.is_none() && rule.resource.is_none() && !rule.in_the_clear {
+            return Err(Error::Misuse("the rule for this URL neither seals nor says in_the_clear"));
+        }
+        Ok((rule, params))
+    }
+
+    pub(crate) fn trust(&self, origin: &Origin) -> Result<&ServiceTrust> {
+        self.services.get(origin).ok_or(Error::Misuse("the policy names no pins for this service"))
+    }
+}
+
+/// What is done with the requests to one kind of URL.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    origin: Origin,
+    pattern: PathPattern,
+    pub(crate) exchange: Option<Carriage>,
+    pub(crate) streamed: bool,
+    pub(crate) idempotent: bool,
+    pub(crate) resource: Option<SealedResource>,
+    pub(crate) signed: bool,
+    in_the_clear: bool,
+}
+
+impl Rule {
+    /// A rule for `pattern` under `origin`. A segment `{name}` of the pattern stands for any one segment that is not empty;
+    /// `{name..}` at its end for all that follow.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for an origin or pattern that is not one.
+    pub fn at(origin: &str, pattern: &str) -> Result<Self> {
+        Ok(Self {
+            origin: Origin::parse(origin)?,
+            pattern: PathPattern::parse(pattern)?,
+            exchange: None,
+            streamed: false,
+            idempotent: false,
+            resource: None,
+            signed: false,
+            in_the_clear: false,
+        })
+    }
+
+    /// Seals request and response to the service, in place.
+    #[must_use]
+    pub fn exchange(self) -> Self {
+        self.exchange_by(Carriage::InPlace(super::exchange::InPlace::new()))
+    }
+
+    /// Seals request and response to the service, and says how they travel.
+    #[must_use]
+    pub fn exchange_by(mut self, carriage: Carriage) -> Self {
+        self.exchange = Some(carriage);
+        self
+    }
+
+    /// Exchanges in the chunked form, so that responses can be read while they arrive.
+    #[must_use]
+    pub fn streamed(mut self) -> Self {
+        self.streamed = true;
+        self
+    }
+
+    /// Says that the service refuses a second request with the same `Idempotency-Key`: then every request carries one, and the client
+    /// itself repeats one that the service could not open.
+    #[must_use]
+    pub fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    /// Seals bodies to people: the service only stores them.
+    #[must_use]
+    pub fn seal(mut self, resource: SealedResource) -> Self {
+        self.resource = Some(resource);
+        self
+    }
+
+    /// Signs requests, so that a gateway can check who sent them.
+    #[must_use]
+    pub fn sign(mut self) -> Self {
+        self.signed = true;
+        self
+    }
+
+    /// **Sends and takes everything in the clear**: for what is public anyway.
+    #[must_use]
+    pub fn in_the_clear(mut self) -> Self {
+        self.in_the_clear = true;
+        self
+    }
+}
+
+/// The values of a pattern's parameters, by their names, percent-decoded.
+pub(crate) type Params = BTreeMap<String, String>;
+
+/// A path with parameters: `/notes/{id}`, `/files/{rest..}`.
+#[derive(Debug, Clone)]
+pub(crate) struct PathPattern {
+    segments: Vec<Segment>,
+    tail: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Segment {
+    Fixed(String),
+    Parameter(String),
+}
+
+impl PathPattern {
+    pub(crate) fn parse(pattern: &str) -> Result<Self> {
+        let malformed = Error::Malformed("a pattern is a path with {name} segments, and {name..} at its end");
+        let mut parts: Vec<&str> = pattern.strip_prefix('/').ok_or(malformed)?.split('/').collect();
+        let name = |part: &str| {
+            let name = part.strip_prefix('{')?.strip_suffix('}')?;
+            let plain =
+                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+            plain.then(|| name.to_owned())
+        };
+        let tail = parts
+            .last()
+            .and_then(|part| part.strip_suffix("..}"))
+            .and_then(|part| name(&format!("{part}}}")));
+        if tail.is_some() {
+            parts.pop();
+        }
+        let segment = |part: &str| match name(part) {
+            Some(name) => Ok(Segment::Parameter(name)),
+            None if part.contains(['{', '}']) => Err(malformed),
+            None => Ok(Segment::Fixed(part.into())),
+        };
+        Ok(Self { segments: parts.into_iter().map(segment).collect::<Result<_>>()?, tail })
+    }
+
+    /// The parameters, if the path is of this kind.
+    pub(crate) fn matches(&self, path: &str) -> Option<Params> {
+        let mut rest = path.strip_prefix('/')?.split('/');
+        let mut params = Params::new();
+        for segment in &self.segments {
+            let found = rest.next()?;
+            match segment {
+                Segment::Fixed(fixed) if fixed == found => {}
+                Segment::Parameter(name) if !found.is_empty() => {
+                    params.insert(name.clone(), percent_decode(found)?);
+                }
+                _ => return None,
+            }
+        }
+        let tail: Vec<&str> = rest.collect();
+        match &self.tail {
+            Some(name) if !tail.is_empty() => {
+                params.insert(name.clone(), percent_decode(&tail.join("/"))?);
+            }
+            None if tail.is_empty() => {}
+            _ => return None,
+        }
+        Some(params)
+    }
+}
+
+/// RFC 3986 §2.1; `None` if it is not UTF-8 or a `%` stands alone.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, later)) = rest.split_first() {
+        rest = later;
+        if byte == b'%' {
+            let (digits, later) = rest.split_first_chunk::<2>()?;
+            let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
+            decoded.push(u8::try_from(high? << 4 | low?).ok()?);
+            rest = later;
+        } else {
+            decoded.push(byte);
+        }
+    }
+    String::from_utf8(decoded).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::PathPattern;
+
+    #[test]
+    fn patterns_match_whole_segments() {
+        let find = |pattern: &str, path: &str| PathPattern::parse(pattern).unwrap().matches(path);
+        assert_eq!(find("/notes/{id}", "/notes/17").unwrap()["id"], "17");
+        assert_eq!(find("/notes/{id}", "/notes/a%2Fb").unwrap()["id"], "a/b");
+        assert_eq!(find("/files/{rest..}", "/files/a/b").unwrap()["rest"], "a/b");
+        assert_eq!(find("/", "/").unwrap().len(), 0);
+        for (pattern, path) in [
+            ("/notes/{id}", "/notes/"),
+            ("/notes/{id}", "/notes/1/2"),
+            ("/notes/{id}", "/note/1"),
+            ("/notes/{id}", "/notes/%zz"),
+            ("/notes/{id}", "/notes/%ff"),
+            ("/files/{rest..}", "/files"),
+            ("/a", "/a/"),
+            ("/a", "/A"),
+        ] {
+            assert!(find(pattern, path).is_none(), "{pattern} {path}");
+        }
+        for pattern in ["notes", "/{", "/{}", "/{a..}/b", "/x{a}", "/{a b}"] {
+            assert_eq!(PathPattern::parse(pattern).unwrap_err().code(), "Malformed", "{pattern}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Sealed resources: bodies that a service stores for people and cannot read (SPEC §20).
+
+use super::last_seen::LastSeen;
+use super::message::ResponseHead;
+use super::policy::Params;
+use crate::context::SealContext;
+use crate::envelope::from_text;
+use crate::error::{Error, Result};
+use crate::identity::{Identity, Recipient, Recipients, Unlock};
+use crate::opener::{Expect, Opener};
+use crate::seal::Opened;
+use crate::sealer::Sealer;
+use crate::suite::Signer;
+
+/// The media type of an envelope.
+pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.sealwire";
+const MAX_LIST: usize = 10_000;
+
+/// One kind of resource whose bodies are sealed to people and signed.
+///
+/// Its context is a namespace and a stable id, never the URL: so an envelope survives a domain move and is the same in a list.
+/// Choose the id before you POST. Whoever reads says which senders they take: recipients' keys are public, so without that a server
+/// could write a note of its own. Source: SPEC §20.
+#[derive(Debug, Clone)]
+pub struct SealedResource {
+    namespace: String,
+    id_parameter: String,
+    recipients: Vec<Recipient>,
+    senders: Vec<Signer>,
+    list: Option<ListShape>,
+}
+
+#[derive(Debug, Clone)]
+struct ListShape {
+    id_member: String,
+    envelope_member: String,
+}
+
+impl SealedResource {
+    /// Resources of this namespace, whose id is the parameter of this name in the rule's pattern.
+    #[must_use]
+    pub fn new(namespace: &str, id_parameter: &str) -> Self {
+        Self {
+            namespace: namespace.into(),
+            id_parameter: id_parameter.into(),
+            recipients: Vec::new(),
+            senders: Vec::new(),
+            list: None,
+        }
+    }
+
+    /// Who can read what is written, unless a request says otherwise.
+    #[must_use]
+    pub fn to(mut self, recipients: &[Recipient]) -> Self {
+        self.recipients = recipients.to_vec();
+        self
+    }
+
+    /// Whose writing is believed. Without any, nothing opens.
+    #[must_use]
+    pub fn senders(mut self, senders: &[Signer]) -> Self {
+        self.senders = senders.to_vec();
+        self
+    }
+
+    /// Responses are JSON arrays of objects; in each, `id_member` is the resource's id (text, or a number) and `envelope_member` the envelope
+    /// in its text form.
+    #[must_use]
+    pub fn list(mut self, id_member: &str, envelope_member: &str) -> Self {
+        self.list = Some(ListShape { id_member: id_member.into(), envelope_member: envelope_member.into() });
+        self
+    }
+
+    pub(crate) fn is_list(&self) -> bool {
+        self.list.is_some()
+    }
+
+    /// The context of the resource that a URL names.
+    pub(crate) fn context(&self, params: &Params) -> Result<SealContext> {
+        let id = params.get(&self.id_parameter);
+        let id =
+            id.ok_or(Error::Misuse("the rule's pattern does not name the id: give the request a context"))?;
+        Ok(self.context_of(id))
+    }
+
+    fn context_of(&self, id: &str) -> SealContext {
+        SealContext::new(&self.namespace).field(id)
+    }
+
+    /// Seals and signs a body. `version` goes into the public metadata, for readers to compare.
+    ///
+    /// # Errors
+    /// Those of [`Sealer::seal`].
+    pub fn seal_body(
+        &self,
+        body: &[u8],
+        content_type: Option<&str>,
+        signer: &Identity,
+        context: &SealContext,
+        recipients: Option<&[Recipient]>,
+        version: Option<u64>,
+    ) -> Result<Vec<u8>> {
+        let recipients = recipients.unwrap_or(&self.recipients);
+        let mut sealer = Sealer::new(context).to(Recipients::from(recipients)).sign(signer);
+        if let Some(version) = version {
+            sealer = sealer.metadata("version", version);
+        }
+        if let Some(content_type) = content_type {
+            sealer = sealer.content_type(content_type);
+        }
+        sealer.seal(body)
+    }
+
+    /// Opens the body of a response that has to be an envelope from one of the senders, and not older than what was seen.
+    ///
+    /// # Errors
+    /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Rejected`] for another sender, an unsigned one or an
+    /// older version, and those of [`open`](crate::open()).
+    pub fn open_body(
+        &self,
+        head: &ResponseHead,
+        body: &[u8],
+        keys: &dyn Unlock,
+        context: &SealContext,
+        seen: &LastSeen,
+    ) -> Result<Opened> {
+        if !(200..300).contains(&head.status)
+            || head.headers.text("content-type")? != Some(ENVELOPE_MEDIA_TYPE)
+        {
+            return Err(Error::Unsealed { status: head.status });
+        }
+        self.open_envelope(body, keys, context, seen)
+    }
+
+    fn open_envelope(
+        &self,
+        envelope: &[u8],
+        keys: &dyn Unlock,
+        context: &SealContext,
+        seen: &LastSeen,
+    ) -> Result<Opened> {
+        let expect = Expect::OneOf(self.senders.clone());
+        let opened = Opener::new(keys, context).expect(expect).open(envelope)?;
+        if let Some(version) = opened.about.version() {
+            seen.advance(&context.to_hex()?, version)?;
+        }
+        Ok(opened)
+    }
+
+    /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
+    ///
+    /// # Errors
+    /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Malformed`] for JSON of another shape, [`Error::TooLarge`]
+    /// above 10,000 items. What is wrong with one item is that item's error.
+    pub fn open_list(
+        &self,
+        head: &ResponseHead,
+        body: &[u8],
+        keys: &dyn Unlock,
+        seen: &LastSeen,
+    ) -> Result<Vec<ListItem>> {
+        let shape = self.list.as_ref().ok_or(Error::Misuse("the rule says nothing of a list"))?;
+        let media_type =
+            head.headers.text("content-type")?.map(|value| value.split(';').next().unwrap_or_default());
+        if !(200..300).contains(&head.status) || media_type.map(str::trim) != Some("application/json") {
+            return Err(Error::Unsealed { status: head.status });
+        }
+        let malformed = Error::Malformed("a list is a JSON array of objects with ids");
+        let items: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|_| malformed)?;
+        if items.len() > MAX_LIST {
+            return Err(Error::TooLarge("a list has at most 10000 items"));
+        }
+        let open_item = |item: &serde_json::Value| {
+            let id = match item.get(&shape.id_member) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                Some(serde_json::Value::Number(number)) => number.as_u64().ok_or(malformed)?.to_string(),
+                _ => return Err(malformed),
+            };
+            let envelope = item.get(&shape.envelope_member).and_then(|text| text.as_str());
+            let opened = envelope.ok_or(Error::Unsealed { status: head.status }).and_then(from_text);
+            let opened =
+                opened.and_then(|bytes| self.open_envelope(&bytes, keys, &self.context_of(&id), seen));
+            Ok(ListItem { id, opened })
+        };
+        items.iter().map(open_item).collect()
+    }
+}
+
+/// One item of a list.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ListItem {
+    /// The resource's id, as the list says; if the item opened, it is right.
+    pub id: String,
+    /// What it holds, or why it does not open.
+    pub opened: Result<Opened>,
+}
