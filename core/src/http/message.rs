@@ -94,7 +94,7 @@ impl Headers {
     /// # Errors
     /// [`Error::Malformed`] if it comes twice: two readers would take different ones.
     pub fn one(&self, name: &str) -> Result<Option<&[u8]>> {
-        let mut values = self.all(name);
+        let mut values = self.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
             (_, Some(_)) => Err(Error::Malformed("a field comes twice that may come once")),
             (value, None) => Ok(value),
