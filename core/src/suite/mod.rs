@@ -40,6 +40,7 @@ pub(crate) mod label {
     pub(crate) const SIGNATURE: &[u8] = b"sealwire/v1 signature\0";
     pub(crate) const RECIPIENT: &[u8] = b"sealwire/v1 recipient\0";
     pub(crate) const FINGERPRINT: &[u8] = b"sealwire/v1 fingerprint\0";
+    pub(crate) const ORIGIN_NONCE: &[u8] = b"sealwire/v1 origin nonce\0";
 }
 
 /// SHA-256 of the concatenation of `parts`.
@@ -59,6 +60,20 @@ impl PayloadHash {
     }
 
     pub(crate) fn done(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// SHA-512 of a body that arrives in pieces, for digests that others made.
+#[derive(Default)]
+pub(crate) struct Sha512Hash(Sha512);
+
+impl Sha512Hash {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn done(self) -> [u8; 64] {
         self.0.finalize().into()
     }
 }
