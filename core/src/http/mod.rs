@@ -5,6 +5,6 @@ mod signature;
 
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
 pub use signature::{
-    BodyCheck, BodyDigest, BodyProof, KeyId, OriginKeys, OriginNonce, OriginPolicy, RequestSigner, RequestVerifier, SignedBody,
-    VerifiedBody, VerifiedHead,
+    BodyCheck, BodyDigest, BodyProof, KeyId, OriginKeys, OriginNonce, OriginPolicy, RequestSigner,
+    RequestVerifier, SignedBody, VerifiedBody, VerifiedHead,
 };
