@@ -112,5 +112,5 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Shorthand inside the crate.
-pub(crate) type Result<T> = std::result::Result<T, Error>;
+/// A `Result` with this crate's one error.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -61,7 +61,7 @@ pub use chunks::BODY_HEAD_LEN;
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
 pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
-pub use error::Error;
+pub use error::{Error, Result};
 pub use identity::{
     Candidate, Fingerprint, Identity, KemBudget, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients,
     SlotKind, SymmetricKey, Unlock, UnlockRequest,

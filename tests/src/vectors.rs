@@ -19,6 +19,12 @@ pub enum Format {
     XWing,
     /// C2SP chunked encryption.
     ChunkedEncryption,
+    /// One signed request as in RFC 9421 appendix B, with its signature base.
+    HttpSignature,
+    /// A list of signed requests of web-bot-auth.
+    WebBotAuth,
+    /// A list of structured field tests (RFC 9651).
+    StructuredFields,
 }
 
 const WYCHEPROOF: [&str; 8] =
@@ -35,9 +41,18 @@ impl Format {
         if content.get("spec").is_some_and(|spec| spec.to_string().contains("c2sp.org/chunked-encryption")) {
             return Some(Self::ChunkedEncryption);
         }
+        if content.get("signature_base").is_some() {
+            return Some(Self::HttpSignature);
+        }
         let first = content.get(0)?;
         if first.get("kem_id").is_some() {
             return Some(Self::Hpke);
+        }
+        if first.get("signature_input").is_some() {
+            return Some(Self::WebBotAuth);
+        }
+        if first.get("header_type").is_some() {
+            return Some(Self::StructuredFields);
         }
         first.get("eseed").map(|_| Self::XWing)
     }

@@ -1,8 +1,11 @@
 //! API calls that stay opaque: exchanges, sealed resources, signed origin. Sans-io: bytes in, bytes out.
 
+#[cfg(feature = "reqwest")]
+mod client;
 mod policy;
 mod resource;
 mod observe;
+mod signature;
 mod exchange;
 mod keys;
 mod encapsulation;
@@ -11,6 +14,8 @@ mod last_seen;
 mod binary;
 mod message;
 
+#[cfg(feature = "reqwest")]
+pub use client::{Client, RequestBuilder, Response};
 pub use encapsulation::Form;
 pub use exchange::{
     Arrival, BodySealer, Carriage, ExchangeService, InPlace, Problem, RequestBodySealer, RequestOpener,
@@ -26,3 +31,7 @@ pub use observe::{Counters, Event, Observer, Operation};
 pub use policy::{Policy, Rule};
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
 pub use resource::{ENVELOPE_MEDIA_TYPE, ListItem, SealedResource};
+pub use signature::{
+    BodyCheck, BodyDigest, BodyProof, KeyId, OriginKeys, OriginNonce, OriginPolicy, RequestSigner,
+    RequestVerifier, SignedBody, VerifiedBody, VerifiedHead,
+};

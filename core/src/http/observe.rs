@@ -86,7 +86,7 @@ pub(crate) fn size_bucket(bytes: u64) -> u64 {
     if bytes == 0 {
         return 0;
     }
-    let log = bytes.next_power_of_two().trailing_zeros();
+    let log = u64::BITS - (bytes - 1).leading_zeros();
     1_u64.checked_shl(log + log % 2).unwrap_or(u64::MAX)
 }
 

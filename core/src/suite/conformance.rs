@@ -336,6 +336,7 @@ fn labels_are_prefix_free() {
         label::SIGNATURE,
         label::RECIPIENT,
         label::FINGERPRINT,
+        label::ORIGIN_NONCE,
     ];
     for (i, a) in labels.iter().enumerate() {
         assert!(labels.iter().enumerate().all(|(j, b)| i == j || !b.starts_with(a)));

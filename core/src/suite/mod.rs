@@ -48,6 +48,7 @@ pub(crate) mod label {
     pub(crate) const REPLAY_ID: &[u8] = b"sealwire/v1 replay id\0";
     pub(crate) const IDEMPOTENCY_KEY: &[u8] = b"sealwire/v1 idempotency key\0";
     pub(crate) const LAST_SEEN: &[u8] = b"sealwire/v1 last seen\0";
+    pub(crate) const ORIGIN_NONCE: &[u8] = b"sealwire/v1 origin nonce\0";
 }
 
 /// SHA-256 of the concatenation of `parts`.
@@ -67,6 +68,20 @@ impl PayloadHash {
     }
 
     pub(crate) fn done(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+/// SHA-512 of a body that arrives in pieces, for digests that others made.
+#[derive(Default)]
+pub(crate) struct Sha512Hash(Sha512);
+
+impl Sha512Hash {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn done(self) -> [u8; 64] {
         self.0.finalize().into()
     }
 }

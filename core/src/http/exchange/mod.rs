@@ -47,7 +47,7 @@ pub(crate) const PROBLEM_DATE: &str = "https://iana.org/assignments/http-problem
 pub(crate) const MAX_EXCHANGE_FIELD: usize = 6 * 1024;
 
 /// Refuses fields that only Sealwire writes.
-fn refuse_reserved(headers: &Headers) -> Result<()> {
+pub(crate) fn refuse_reserved(headers: &Headers) -> Result<()> {
     if headers.iter().any(|(name, _)| name.starts_with(field::RESERVED)) {
         return Err(Error::Misuse("field names that begin with sealwire- are Sealwire's own"));
     }
