@@ -1,4 +1,4 @@
-//! SPEC §17, regenerated: every value of the example must stand in SPEC.md as it is made here.
+//! SPEC §17, regenerated: every value of the example must stand in SPEC.md as it is made here. §19 has its own, in `http`.
 
 use crate::suite::scripted_random;
 use crate::{Aead, Header, Recipients, SealContext, Sealer, SymmetricKey, open};
@@ -26,8 +26,7 @@ fn the_worked_example_of_the_spec() {
     let context_digest = context.digest().unwrap();
     let part_digest = crate::context::part_digest("").unwrap();
     let body_key = content_key.body_key(Aead::ChaCha20Poly1305, &context_digest, &part_digest);
-    let mut example = String::new();
-    for (name, value) in [
+    stands_in_the_spec(&[
         ("symmetric key", &[0x42; 32][..]),
         ("content key", content_key.key().expose()),
         ("magic ‖ FIXED", header.fixed),
@@ -43,18 +42,28 @@ fn the_worked_example_of_the_spec() {
         ("salt", &body[..24]),
         ("commitment", &body[24..56]),
         ("chunk 0", &body[56..]),
-    ] {
+    ]);
+    assert!(
+        spec().contains(&crate::to_text(&envelope)),
+        "SPEC §17 should end with:\n{}",
+        crate::to_text(&envelope)
+    );
+}
+
+/// Fails unless SPEC.md has these values, one after the other: name, length, and hex in lines of 40 bytes.
+pub(crate) fn stands_in_the_spec(values: &[(&str, &[u8])]) {
+    let mut example = String::new();
+    for (name, value) in values {
         writeln!(example, "{name} ({})", value.len()).unwrap();
         for line in value.chunks(40) {
             let hex: String = line.iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(example, "    {hex}").unwrap();
         }
     }
-    let spec = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../SPEC.md")).unwrap();
-    assert!(spec.contains(&example), "SPEC §17 should read:\n{example}");
-    assert!(
-        spec.contains(&crate::to_text(&envelope)),
-        "SPEC §17 should end with:\n{}",
-        crate::to_text(&envelope)
-    );
+    assert!(spec().contains(&example), "SPEC.md should read:\n{example}");
+}
+
+/// SPEC.md.
+pub(crate) fn spec() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../SPEC.md")).unwrap()
 }

@@ -63,8 +63,11 @@ impl Head for RequestHead {
     }
 
     fn content_length(&self) -> Result<Option<u64>> {
-        let parse =
-            |text: &str| text.parse().map_err(|_| Error::Malformed("a content-length is not a number"));
+        let parse = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let number = if digits { text.parse().ok() } else { None };
+            number.ok_or(Error::Malformed("a content-length is not a number"))
+        };
         self.headers.text("content-length")?.map(parse).transpose()
     }
 }
@@ -366,11 +369,11 @@ impl<H: Head> Reader<H> {
             Phase::Fields(section, 0) if !self.indeterminate => self.end_of(section)?,
             Phase::Fields(section, left) => {
                 let before = bytes.0.len();
-                let Some(name) = bytes.string(left)? else { return Ok(None) };
+                let Some(name) = self.within(left, bytes)? else { return Ok(None) };
                 if name.is_empty() && self.indeterminate {
                     return self.end_of(section).map(Some);
                 }
-                let Some(value) = bytes.string(left)? else { return Ok(None) };
+                let Some(value) = self.within(left, bytes)? else { return Ok(None) };
                 let left = left.checked_sub((before - bytes.0.len()) as u64).ok_or(TRUNCATED_LENGTH)?;
                 self.field(section, name, value)?;
                 Phase::Fields(section, left)
@@ -388,6 +391,11 @@ impl<H: Head> Reader<H> {
             },
             Phase::Content(_) | Phase::Padding => self.phase,
         }))
+    }
+
+    /// A string of a section of which `left` bytes are left.
+    fn within<'b>(&self, left: u64, bytes: &mut Bytes<'b>) -> Result<Option<&'b [u8]>> {
+        bytes.string(left).map_err(|error| if self.indeterminate { error } else { TRUNCATED_LENGTH })
     }
 
     fn field(&mut self, section: Section, name: &[u8], value: &[u8]) -> Result<()> {

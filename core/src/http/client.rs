@@ -7,7 +7,8 @@ use super::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_DOCUMENT, TrustedKe
 use super::last_seen::LastSeen;
 use super::message::{Headers, Method, Origin, RequestHead, ResponseHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
-use super::policy::{Params, Policy, Rule, ServiceTrust};
+use super::pattern::Params;
+use super::policy::{Policy, Rule, ServiceTrust};
 use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem};
 use super::signature::{RequestSigner, SignedBody};
 use crate::about::About;

@@ -161,13 +161,15 @@ impl ChunkOpener for RequestOpening {
     }
 }
 
+const NO_SUCH_KEY: Error = Error::InvalidKey("no such key of this service");
+
 /// How long hdr ‖ enc is, once the first bytes are there.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for a KEM that no key of ours has.
+/// [`Error::InvalidKey`] for a KEM that no key of ours has.
 fn head_len(front: &[u8]) -> Result<Option<usize>> {
     let Some([_, k0, k1, ..]) = front.first_chunk::<HDR_LEN>() else { return Ok(None) };
-    let kem = Kem::with_id(u16::from_be_bytes([*k0, *k1]).into()).ok_or(Error::Unsupported("another KEM"))?;
+    let kem = Kem::with_id(u16::from_be_bytes([*k0, *k1]).into()).ok_or(NO_SUCH_KEY)?;
     Ok(Some(HDR_LEN + kem.enc_len()))
 }
 
@@ -216,8 +218,7 @@ impl Arriving {
         let (hdr, enc) = self.front.split_first_chunk::<HDR_LEN>().ok_or(Error::Truncated)?;
         let [id, k0, k1, d0, d1, a0, a1] = *hdr;
         let [kem, kdf, aead] = [[k0, k1], [d0, d1], [a0, a1]].map(u16::from_be_bytes);
-        let (key, aead) =
-            keys.find(id, kem, kdf, aead, now).ok_or(Error::InvalidKey("no such key of this service"))?;
+        let (key, aead) = keys.find(id, kem, kdf, aead, now).ok_or(NO_SUCH_KEY)?;
         let context = key.start_receiving(aead, enc, &info(self.form, hdr))?;
         let secret = context.export(self.form.response_label(), aead.key_len())?;
         let secret = ResponseSecret { form: self.form, aead, secret, enc: enc.to_vec() };
@@ -308,6 +309,8 @@ impl<O: ChunkOpener> ChunkReader<O> {
             let wanted = match chunk_len {
                 None => 1 + usize::from(available > 0),
                 Some(0) => head,
+                // A chunk that holds nothing would cost its reader work without bound.
+                Some(len) if len <= TAG_LEN as u64 => return Err(Error::Rejected),
                 Some(len) if len > SEALED_CHUNK as u64 => {
                     return Err(Error::TooLarge("a chunk has at most 16 KiB"));
                 }

@@ -7,7 +7,9 @@ use crate::error::{Error, Result};
 use crate::identity::{Fingerprint, Identity, Pin, Recipient};
 use crate::secret::{Key, SecretBytes};
 use crate::store::SecretStore;
-use crate::suite::{Aead, HKDF_SHA256, HpkeAead, Kem, KemPublic, KemSecret, SIGNATURE_LEN, label};
+use crate::suite::{
+    Aead, HKDF_SHA256, HpkeAead, Kem, KemPublic, KemSecret, SIGNATURE_LEN, label, random_array,
+};
 use std::fmt;
 
 /// The media type of what [`ServiceKeys::document`] gives.
@@ -128,7 +130,7 @@ fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
 /// wiped on drop; `Debug` prints ids only. Source: SPEC §19.
 pub struct ServiceKeys {
     serial: u64,
-    /// Ids count on, so that one comes back after 256 keys: long after it has expired.
+    /// Ids count on from a random one, so that one comes back after 256 keys: long after it has expired.
     last_id: u8,
     keys: Vec<ServiceKey>,
 }
@@ -154,7 +156,9 @@ impl ServiceKeys {
     /// # Errors
     /// [`Error::Misuse`] for a lifetime of zero or above 7 days, [`Error::Unsupported`] if the system gives no randomness.
     pub fn generate_with(kem: Kem, aead: Aead, lifetime: u64, now: u64) -> Result<Self> {
-        let mut keys = Self { serial: 0, last_id: 0, keys: Vec::new() };
+        // A service that lost its state would otherwise give a new key the id of one that clients still use.
+        let [last_id] = random_array()?;
+        let mut keys = Self { serial: 0, last_id, keys: Vec::new() };
         keys.rotate_with(kem, aead, lifetime, now)?;
         Ok(keys)
     }
@@ -203,17 +207,22 @@ impl ServiceKeys {
         self.keys.retain(|key| key.expires > now);
     }
 
-    /// When the newest key expires, in Unix seconds.
-    #[must_use]
-    pub fn expires(&self) -> u64 {
-        self.keys.first().map_or(0, |key| key.expires)
+    /// The newest key of each KEM that has not expired: what clients are to use. Older ones only go on to be understood.
+    fn published(&self, now: u64) -> Vec<&ServiceKey> {
+        let mut published: Vec<&ServiceKey> = Vec::new();
+        for key in self.keys.iter().filter(|key| key.expires > now) {
+            if published.iter().all(|newer| newer.secret.kem() != key.secret.kem()) {
+                published.push(key);
+            }
+        }
+        published
     }
 
-    /// `application/ohttp-keys` (RFC 9458 §3) of every key that has not expired, for others' Oblivious HTTP clients.
+    /// `application/ohttp-keys` (RFC 9458 §3) of the newest key of each KEM, for others' Oblivious HTTP clients too.
     #[must_use]
     pub fn ohttp_keys(&self, now: u64) -> Vec<u8> {
         let mut list = Vec::new();
-        for key in self.keys.iter().filter(|key| key.expires > now) {
+        for key in self.published(now) {
             KeyConfig { id: key.id, key: key.secret.public(), aead: key.aead }.write(&mut list);
         }
         list
@@ -236,13 +245,11 @@ impl ServiceKeys {
         {
             return Err(Error::Misuse("a key document names 1 to 16 origins and at most 8 next pins"));
         }
-        if self.expires() <= now {
-            return Err(Error::Expired);
-        }
+        let expires = self.published(now).iter().map(|key| key.expires).min().ok_or(Error::Expired)?;
         let body = Writer::default().map(5 + usize::from(!next_pins.is_empty()));
         let body =
             origins.iter().fold(body.uint(0).array(origins.len()), |w, origin| w.text(&origin.to_string()));
-        let mut body = body.uint(1).uint(self.serial).uint(2).uint(now).uint(3).uint(self.expires());
+        let mut body = body.uint(1).uint(self.serial).uint(2).uint(now).uint(3).uint(expires);
         body = body.uint(4).bytes(&self.ohttp_keys(now));
         if !next_pins.is_empty() {
             body = next_pins
@@ -383,7 +390,7 @@ impl TrustedKeys {
         if outer.has_critical_beside(&[0, 1, 2])? {
             return Err(Error::Unsupported("a critical field of a key document"));
         }
-        let learned = seen.pins(origin)?;
+        let learned = seen.pins(origin, &pins.pins)?;
         let known = pins.pins.contains(&signer.pin()) || learned.contains(&signer.pin());
         if !known && !(pins.first_use && learned.is_empty()) {
             return Err(Error::Rejected);
@@ -414,7 +421,7 @@ impl TrustedKeys {
 
         seen.advance(&format!("keys {origin}"), map.field(1, cbor::uint)?)?;
         if !next.is_empty() || pins.first_use {
-            seen.learn_pins(origin, &[&[signer.pin()], next.as_slice()].concat())?;
+            seen.learn_pins(origin, &pins.pins, &[&[signer.pin()], next.as_slice()].concat())?;
         }
         Ok(Self { config, expires })
     }

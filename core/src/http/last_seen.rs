@@ -61,22 +61,23 @@ impl LastSeen {
         Ok(())
     }
 
-    /// The pins that a service has named so far.
-    pub(crate) fn pins(&self, origin: &Origin) -> Result<Vec<Pin>> {
-        let Some(saved) = self.store.load(&pins_name(origin))? else { return Ok(Vec::new()) };
+    /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
+    /// also takes back what a stolen identity had named.
+    pub(crate) fn pins(&self, origin: &Origin, own: &[Pin]) -> Result<Vec<Pin>> {
+        let Some(saved) = self.store.load(&pins_name(origin, own))? else { return Ok(Vec::new()) };
         cbor::check(saved.reveal())?;
         let pins = cbor::array(saved.reveal(), 1, MAX_PINS)?;
         pins.into_iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin)))).collect()
     }
 
     /// Replaces them.
-    pub(crate) fn learn_pins(&self, origin: &Origin, pins: &[Pin]) -> Result<()> {
-        if self.pins(origin)? == pins {
+    pub(crate) fn learn_pins(&self, origin: &Origin, own: &[Pin], pins: &[Pin]) -> Result<()> {
+        if self.pins(origin, own)? == pins {
             return Ok(());
         }
         let list =
             pins.iter().fold(Writer::default().array(pins.len()), |list, pin| list.bytes(pin.0.as_bytes()));
-        self.store.save(&pins_name(origin), &SecretBytes::new(list.done()))
+        self.store.save(&pins_name(origin, own), &SecretBytes::new(list.done()))
     }
 }
 
@@ -86,8 +87,9 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
-fn pins_name(origin: &Origin) -> String {
-    format!("pins.{}", name_of(&origin.to_string()))
+fn pins_name(origin: &Origin, own: &[Pin]) -> String {
+    let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    format!("pins.{}", name_of(&format!("{origin} {own}")))
 }
 
 /// A name that every store takes.

@@ -75,7 +75,16 @@ impl Headers {
 
     /// Removes every field of that name (lower case).
     pub fn remove(&mut self, name: &str) {
-        self.fields.retain(|(found, _)| found != name);
+        self.retain(|found| found != name);
+    }
+
+    /// Removes every field whose name begins like this.
+    pub(crate) fn remove_prefixed(&mut self, prefix: &str) {
+        self.retain(|found| !found.starts_with(prefix));
+    }
+
+    fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+        self.fields.retain(|(found, _)| keep(found));
         self.size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     }
 
@@ -144,13 +153,13 @@ impl Method {
     /// Takes a method.
     ///
     /// # Errors
-    /// [`Error::Malformed`] unless it is a token of 1 to 32 bytes; [`Error::Unsupported`] for `CONNECT`, which is no request for a resource.
+    /// [`Error::Malformed`] unless it is a token of 1 to 32 bytes; [`Error::Unsupported`] for `CONNECT` and `TRACE`, which are no requests for a resource.
     pub fn new(method: &str) -> Result<Self> {
         if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) {
             return Err(Error::Malformed("a method is a token of 1 to 32 bytes"));
         }
-        if method == "CONNECT" {
-            return Err(Error::Unsupported("the method CONNECT"));
+        if method == "CONNECT" || method == "TRACE" {
+            return Err(Error::Unsupported("the methods CONNECT and TRACE"));
         }
         Ok(Self(method.into()))
     }
@@ -161,10 +170,10 @@ impl Method {
         &self.0
     }
 
-    /// GET, HEAD, OPTIONS or TRACE: the caller asks for no change (RFC 9110 §9.2.1).
+    /// GET, HEAD or OPTIONS: the caller asks for no change (RFC 9110 §9.2.1).
     #[must_use]
     pub fn is_safe(&self) -> bool {
-        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE")
+        matches!(self.as_str(), "GET" | "HEAD" | "OPTIONS")
     }
 }
 
@@ -196,17 +205,31 @@ impl Origin {
 
     pub(crate) fn new(scheme: &str, authority: &str) -> Result<Self> {
         let (scheme, default_port) = match scheme {
-            "https" => ("https", ":443"),
-            "http" => ("http", ":80"),
+            "https" => ("https", 443),
+            "http" => ("http", 80),
             _ => return Err(Error::Malformed("a scheme is http or https")),
         };
-        let host_byte =
-            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_:[]".contains(&byte);
-        if authority.is_empty() || authority.len() > MAX_AUTHORITY || !authority.bytes().all(host_byte) {
-            return Err(Error::Malformed("an authority is a lower-case host, perhaps with a port"));
-        }
-        if authority.ends_with(default_port) || authority.ends_with(':') {
-            return Err(Error::Malformed("an authority leaves its scheme's own port out"));
+        let malformed =
+            Error::Malformed("an authority is a lower-case host, and its port unless it is the scheme's own");
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let in_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+        let in_address =
+            |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte) || b".:".contains(&byte);
+        let is_host = match host.strip_prefix('[') {
+            Some(rest) => {
+                rest.strip_suffix(']').is_some_and(|text| !text.is_empty() && text.bytes().all(in_address))
+            }
+            None => !host.is_empty() && host.bytes().all(in_name),
+        };
+        // One text per port: digits without zeros in front.
+        let is_port = |port: &str| {
+            port.parse::<u16>().is_ok_and(|n| n != 0 && n != default_port && n.to_string() == port)
+        };
+        if !is_host || authority.len() > MAX_AUTHORITY || !port.is_none_or(is_port) {
+            return Err(malformed);
         }
         Ok(Self { scheme, authority: authority.into() })
     }
@@ -251,7 +274,7 @@ impl Target {
     /// A target from its origin, and its path with the query, as they stand in a request line.
     ///
     /// # Errors
-    /// [`Error::Malformed`] unless the path begins with `/` and is made of visible ASCII without `#`, `\`, quotes, brackets and braces;
+    /// [`Error::Malformed`] unless the path begins with `/` and is made of visible ASCII without `"#<>\^`, braces, `|` and the backtick;
     /// and if it has a segment `.` or `..` (also percent-encoded), which two servers resolve differently. [`Error::TooLarge`] above 16 KiB.
     pub fn new(origin: Origin, path_and_query: &str) -> Result<Self> {
         if path_and_query.len() > MAX_PATH {

@@ -2,8 +2,13 @@
 
 #[cfg(feature = "reqwest")]
 mod client;
+#[cfg(feature = "reqwest")]
 mod policy;
+#[cfg(feature = "reqwest")]
 mod resource;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
+mod pattern;
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod observe;
 mod signature;
 mod exchange;
@@ -27,11 +32,17 @@ pub use keys::{
 };
 pub use last_seen::LastSeen;
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
+#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub use observe::{Counters, Event, Observer, Operation};
+#[cfg(feature = "reqwest")]
 pub use policy::{Policy, Rule};
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
+#[cfg(feature = "reqwest")]
 pub use resource::{ENVELOPE_MEDIA_TYPE, ListItem, SealedResource};
 pub use signature::{
     BodyCheck, BodyDigest, BodyProof, KeyId, OriginKeys, OriginNonce, OriginPolicy, RequestSigner,
     RequestVerifier, SignedBody, VerifiedBody, VerifiedHead,
 };
+
+#[cfg(test)]
+mod worked_example;

@@ -91,7 +91,6 @@ pub(crate) fn size_bucket(bytes: u64) -> u64 {
 }
 
 /// Tells an event to the `tracing` subscriber, target `sealwire`, and to the observer.
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub(crate) fn tell(observer: Option<&(dyn Observer + 'static)>, event: Event) {
     let Event { operation, code, protection, size, duration, key_id } = event;
     let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);

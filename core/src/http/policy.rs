@@ -3,6 +3,7 @@
 use super::exchange::Carriage;
 use super::keys::{ServicePins, TrustedKeys};
 use super::message::{Origin, Target};
+use super::pattern::{Params, PathPattern};
 use super::resource::SealedResource;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -166,119 +167,5 @@ impl Rule {
     pub fn in_the_clear(mut self) -> Self {
         self.in_the_clear = true;
         self
-    }
-}
-
-/// The values of a pattern's parameters, by their names, percent-decoded.
-pub(crate) type Params = BTreeMap<String, String>;
-
-/// A path with parameters: `/notes/{id}`, `/files/{rest..}`.
-#[derive(Debug, Clone)]
-pub(crate) struct PathPattern {
-    segments: Vec<Segment>,
-    tail: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-enum Segment {
-    Fixed(String),
-    Parameter(String),
-}
-
-impl PathPattern {
-    pub(crate) fn parse(pattern: &str) -> Result<Self> {
-        let malformed = Error::Malformed("a pattern is a path with {name} segments, and {name..} at its end");
-        let mut parts: Vec<&str> = pattern.strip_prefix('/').ok_or(malformed)?.split('/').collect();
-        let name = |part: &str| {
-            let name = part.strip_prefix('{')?.strip_suffix('}')?;
-            let plain =
-                !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-            plain.then(|| name.to_owned())
-        };
-        let tail = parts
-            .last()
-            .and_then(|part| part.strip_suffix("..}"))
-            .and_then(|part| name(&format!("{part}}}")));
-        if tail.is_some() {
-            parts.pop();
-        }
-        let segment = |part: &str| match name(part) {
-            Some(name) => Ok(Segment::Parameter(name)),
-            None if part.contains(['{', '}']) => Err(malformed),
-            None => Ok(Segment::Fixed(part.into())),
-        };
-        Ok(Self { segments: parts.into_iter().map(segment).collect::<Result<_>>()?, tail })
-    }
-
-    /// The parameters, if the path is of this kind.
-    pub(crate) fn matches(&self, path: &str) -> Option<Params> {
-        let mut rest = path.strip_prefix('/')?.split('/');
-        let mut params = Params::new();
-        for segment in &self.segments {
-            let found = rest.next()?;
-            match segment {
-                Segment::Fixed(fixed) if fixed == found => {}
-                Segment::Parameter(name) if !found.is_empty() => {
-                    params.insert(name.clone(), percent_decode(found)?);
-                }
-                _ => return None,
-            }
-        }
-        let tail: Vec<&str> = rest.collect();
-        match &self.tail {
-            Some(name) if !tail.is_empty() => {
-                params.insert(name.clone(), percent_decode(&tail.join("/"))?);
-            }
-            None if tail.is_empty() => {}
-            _ => return None,
-        }
-        Some(params)
-    }
-}
-
-/// RFC 3986 §2.1; `None` if it is not UTF-8 or a `%` stands alone.
-fn percent_decode(text: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, later)) = rest.split_first() {
-        rest = later;
-        if byte == b'%' {
-            let (digits, later) = rest.split_first_chunk::<2>()?;
-            let [high, low] = digits.map(|digit| char::from(digit).to_digit(16));
-            decoded.push(u8::try_from(high? << 4 | low?).ok()?);
-            rest = later;
-        } else {
-            decoded.push(byte);
-        }
-    }
-    String::from_utf8(decoded).ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::PathPattern;
-
-    #[test]
-    fn patterns_match_whole_segments() {
-        let find = |pattern: &str, path: &str| PathPattern::parse(pattern).unwrap().matches(path);
-        assert_eq!(find("/notes/{id}", "/notes/17").unwrap()["id"], "17");
-        assert_eq!(find("/notes/{id}", "/notes/a%2Fb").unwrap()["id"], "a/b");
-        assert_eq!(find("/files/{rest..}", "/files/a/b").unwrap()["rest"], "a/b");
-        assert_eq!(find("/", "/").unwrap().len(), 0);
-        for (pattern, path) in [
-            ("/notes/{id}", "/notes/"),
-            ("/notes/{id}", "/notes/1/2"),
-            ("/notes/{id}", "/note/1"),
-            ("/notes/{id}", "/notes/%zz"),
-            ("/notes/{id}", "/notes/%ff"),
-            ("/files/{rest..}", "/files"),
-            ("/a", "/a/"),
-            ("/a", "/A"),
-        ] {
-            assert!(find(pattern, path).is_none(), "{pattern} {path}");
-        }
-        for pattern in ["notes", "/{", "/{}", "/{a..}/b", "/x{a}", "/{a b}"] {
-            assert_eq!(PathPattern::parse(pattern).unwrap_err().code(), "Malformed", "{pattern}");
-        }
     }
 }

@@ -15,7 +15,7 @@ pub struct ReplayId(pub [u8; 32]);
 /// Several processes of one service share one cache, or a request can be replayed to the other process. An implementation inserts
 /// atomically, **if absent**, and never forgets early: when it is full or out of reach it fails, and the request is refused.
 pub trait ReplayCache: Send + Sync {
-    /// Remembers `id` until `until` (Unix seconds): true if it was not there. `made` is when the request says that it was made.
+    /// Remembers `id` until the second `until` has passed: true if it was not there. `made` is when the request says that it was made.
     ///
     /// # Errors
     /// [`Error::Store`] if it is full or out of reach; [`Error::Expired`] if it cannot answer for the time of `made`.
@@ -58,7 +58,7 @@ impl MemoryReplayCache {
         }
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.until.len() >= self.capacity && seen.next_sweep <= now {
-            seen.until.retain(|_, until| *until > now);
+            seen.until.retain(|_, until| *until >= now);
             // A full cache is not swept more than once a second.
             seen.next_sweep = now + 1;
         }

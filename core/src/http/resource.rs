@@ -2,7 +2,7 @@
 
 use super::last_seen::LastSeen;
 use super::message::ResponseHead;
-use super::policy::Params;
+use super::pattern::Params;
 use crate::context::SealContext;
 use crate::envelope::from_text;
 use crate::error::{Error, Result};

@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_content, write_head, write_message};
 use crate::http::encapsulation::{ChunkReader, ChunkWriter, Form, RequestSealing, ResponseSecret};
 use crate::http::keys::KeyConfig;
-use crate::http::message::{Method, RequestHead, ResponseHead, Target};
+use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
+use crate::layout::padded_len;
 use crate::suite::ResponseKey;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -57,6 +58,22 @@ impl InPlace {
         self
     }
 }
+
+/// Fields that say something of the outer message itself.
+const NEVER_EXPOSED: [&str; 12] = [
+    "cache-control",
+    "content-digest",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "expect",
+    "incremental",
+    "range",
+    "signature",
+    "signature-input",
+];
 
 /// Seals one request to a service's key.
 ///
@@ -112,13 +129,13 @@ impl<'a> RequestSealer<'a> {
     /// Seals a request whose body is here. `now` is in Unix seconds.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a GET or HEAD with a body, for TRACE, and for fields that begin with `sealwire-`;
+    /// [`Error::Misuse`] for a GET or HEAD with a body, for a field that cannot be exposed, and for fields that begin with `sealwire-`;
     /// [`Error::TooLarge`] if a request without a body does not fit into a field of 6 KiB.
     pub fn seal(self, head: RequestHead, body: &[u8], now: u64) -> Result<(SealedRequest, ResponseOpener)> {
         let bodyless =
             body.is_empty() && matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
-        if matches!(head.method.as_str(), "GET" | "HEAD" | "TRACE") && !bodyless {
-            return Err(Error::Misuse("a GET or HEAD has no body, and TRACE is not sealed"));
+        if matches!(head.method.as_str(), "GET" | "HEAD") && !bodyless {
+            return Err(Error::Misuse("a GET or HEAD has no body"));
         }
         let in_field = bodyless && matches!(self.carriage, Carriage::InPlace(_));
         if !in_field {
@@ -149,6 +166,8 @@ impl<'a> RequestSealer<'a> {
                 let mut message = write_head(&inner);
                 write_content(body, &mut message);
                 message.extend_from_slice(&END);
+                // All of it is here, so its length can be hidden as in the whole form.
+                message.resize(usize::try_from(padded_len(message.len() as u64)).unwrap_or(message.len()), 0);
                 writer.push(&message, &mut sealed)?;
                 writer.finish(&[], &mut sealed)?;
                 sealed
@@ -167,7 +186,7 @@ impl<'a> RequestSealer<'a> {
             outer.headers.add("content-type", self.form.request_media_type())?;
             sealed
         };
-        Ok((SealedRequest { head: outer, body }, ResponseOpener { secret, max_body: DEFAULT_MAX_BODY }))
+        Ok((SealedRequest { head: outer, body }, ResponseOpener { secret, max_body: None }))
     }
 
     /// Seals a request whose body follows in pieces; always in the chunked form.
@@ -176,8 +195,8 @@ impl<'a> RequestSealer<'a> {
     /// Those of [`RequestSealer::seal`].
     pub fn stream(mut self, head: RequestHead, now: u64) -> Result<(SealedHead, ResponseOpener)> {
         self.form = Form::Chunked;
-        if matches!(head.method.as_str(), "GET" | "HEAD" | "TRACE") {
-            return Err(Error::Misuse("a GET or HEAD has no body, and TRACE is not sealed"));
+        if matches!(head.method.as_str(), "GET" | "HEAD") {
+            return Err(Error::Misuse("a GET or HEAD has no body"));
         }
         let mode = self.mode();
         let inner = self.inner(head.clone(), mode, now)?;
@@ -189,7 +208,7 @@ impl<'a> RequestSealer<'a> {
         let mut writer = ChunkWriter::new(sealing);
         writer.push(&write_head(&inner), &mut front)?;
         let body = RequestBodySealer { writer };
-        Ok((SealedHead { head: outer, front, body }, ResponseOpener { secret, max_body: DEFAULT_MAX_BODY }))
+        Ok((SealedHead { head: outer, front, body }, ResponseOpener { secret, max_body: None }))
     }
 
     fn mode(&self) -> &'static str {
@@ -222,6 +241,13 @@ impl<'a> RequestSealer<'a> {
                 let target = &inner.target;
                 let path = if in_place.expose_query { target.path_and_query() } else { target.path() };
                 let mut outer = RequestHead::new(method, Target::new(target.origin().clone(), path)?);
+                if in_place
+                    .expose
+                    .iter()
+                    .any(|name| NEVER_EXPOSED.contains(&name.as_str()) || Headers::is_hop_by_hop(name))
+                {
+                    return Err(Error::Misuse("a field of the outer message's own cannot be exposed"));
+                }
                 for (name, value) in inner.headers.iter() {
                     if in_place.expose.iter().any(|exposed| exposed == name) {
                         outer.headers.add(name, value)?;
@@ -314,14 +340,15 @@ impl Problem {
 /// Opens the response to one request.
 pub struct ResponseOpener {
     secret: ResponseSecret,
-    max_body: u64,
+    max_body: Option<u64>,
 }
 
 impl ResponseOpener {
-    /// Says how many bytes the response's body may have. The default is 64 MiB; a stream has no limit unless this sets one.
+    /// Says how many bytes the response's body may have. The default is 64 MiB for what is held as a whole; what is read in the chunked
+    /// form while it arrives has no limit.
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
-        self.max_body = bytes;
+        self.max_body = Some(bytes);
         self
     }
 
@@ -331,7 +358,8 @@ impl ResponseOpener {
     /// [`Error::Unsealed`] for an outer response that is not one, [`Error::Rejected`] for the response to another request or an altered
     /// one, [`Error::Truncated`], [`Error::TooLarge`], [`Error::Malformed`].
     pub fn open(self, outer: &ResponseHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
-        let mut stream = self.stream(outer)?;
+        let max_body = self.max_body.unwrap_or(DEFAULT_MAX_BODY);
+        let mut stream = self.max_body(max_body).stream(outer)?;
         let mut content = Vec::new();
         stream.push(body, &mut content)?;
         let head = stream.finish(&mut content)?;
@@ -353,12 +381,10 @@ impl ResponseOpener {
             return Err(Error::Unsealed { status: outer.status });
         }
         let nonce = Vec::with_capacity(self.secret.nonce_len());
-        let reader = Reader::new(self.max_body);
-        Ok(ResponseStream {
-            state: Opening::Nonce { secret: self.secret, nonce },
-            reader,
-            max_body: self.max_body,
-        })
+        let unlimited = form == Form::Chunked;
+        let max_body = self.max_body.unwrap_or(if unlimited { u64::MAX } else { DEFAULT_MAX_BODY });
+        let reader = Reader::new(max_body);
+        Ok(ResponseStream { state: Opening::Nonce { secret: self.secret, nonce }, reader, max_body })
     }
 }
 

@@ -136,8 +136,8 @@ impl ExchangeService {
                 }
             }
         };
-        if in_body.is_some() && outer.headers.one("content-encoding")?.is_some() {
-            return Err(Error::Malformed("an exchange with a content coding"));
+        if outer.headers.one("content-encoding")?.is_some() || outer.headers.one("range")?.is_some() {
+            return Err(Error::Malformed("an exchange with a content coding or a range"));
         }
         let tunnel = self.tunnel_path.as_deref() == Some(outer.target.path());
         if tunnel && (in_field.is_some() || outer.method.as_str() != "POST") {
@@ -343,7 +343,10 @@ impl RequestOpener {
             let as_claimed = match found_mode {
                 Some(mode::IN_PLACE) if outer.method.as_str() == "GET" => method == "GET" || method == "HEAD",
                 Some(mode::IN_PLACE) => method == outer.method.as_str(),
-                Some(mode::IN_PLACE_POST) => service.post_carrier && outer.method.as_str() == "POST",
+                Some(mode::IN_PLACE_POST) => {
+                    let bodyless = matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE");
+                    service.post_carrier && outer.method.as_str() == "POST" && bodyless
+                }
                 _ => false,
             };
             let path = service.public_path(&outer.path);
@@ -356,8 +359,9 @@ impl RequestOpener {
             return Err(Error::Rejected);
         }
         let date = head.headers.text("date")?.ok_or(Error::Expired)?;
-        let made = httpdate::parse_http_date(date).ok().and_then(|date| date.duration_since(UNIX_EPOCH).ok());
-        let made = made.ok_or(Error::Expired)?.as_secs();
+        let made = httpdate::parse_http_date(date).ok().filter(|made| httpdate::fmt_http_date(*made) == date);
+        let made =
+            made.and_then(|made| made.duration_since(UNIX_EPOCH).ok()).ok_or(Error::Expired)?.as_secs();
         if made.abs_diff(now) > service.window {
             return Err(Error::Expired);
         }
@@ -368,8 +372,7 @@ impl RequestOpener {
             let path = head.target.path().as_bytes();
             ReplayId(sha256(&[label::IDEMPOTENCY_KEY, &sha256(&[method]), &sha256(&[path]), key]))
         });
-        head.headers.remove(field::MODE);
-        head.headers.remove(field::SIGNER);
+        head.headers.remove_prefixed(field::RESERVED);
         head.target = service.local_target(&head.target)?;
         let head_request = head.method.as_str() == "HEAD";
         Ok(Some(Unadmitted {
@@ -504,6 +507,7 @@ impl ResponseSealer {
     }
 
     fn inner(&self, mut head: ResponseHead) -> ResponseHead {
+        head.headers.remove_prefixed(field::RESERVED);
         if !self.head_request {
             head.headers.remove("content-length");
         }
