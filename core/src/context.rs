@@ -57,11 +57,6 @@ impl SealContext {
         self
     }
 
-    /// A name for what has this context, for stores.
-    pub(crate) fn to_hex(&self) -> Result<String> {
-        Ok(self.digest()?.iter().map(|byte| format!("{byte:02x}")).collect())
-    }
-
     /// SHA-256 of the encoded context, or [`Error::Misuse`] if it is over a limit.
     pub(crate) fn digest(&self) -> Result<[u8; 32]> {
         if self.namespace.is_empty() || self.namespace.len() > MAX_NAMESPACE {

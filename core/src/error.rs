@@ -33,10 +33,10 @@ pub enum Error {
     Replayed,
     /// A date, a key configuration or a signature that is too old, or too far in the future.
     Expired,
-    /// An answer without the protection that was demanded: a proxy's error page, or a stripped or downgraded response.
-    /// Nothing but its status is passed on, and that is unprotected too.
+    /// A message without the protection that was demanded: a proxy's error page, a stripped or downgraded response, a plain request.
+    /// Nothing but the response's status is passed on, and that is unprotected too.
     Unsealed {
-        /// The outer HTTP status.
+        /// The outer HTTP status of the answer.
         status: u16,
     },
     /// The network failed.
@@ -82,7 +82,9 @@ impl fmt::Display for Error {
             Self::Misuse(what) => write!(f, "misuse: {what}"),
             Self::Replayed => f.write_str("replayed: this request was seen before"),
             Self::Expired => f.write_str("expired: a date, key configuration or signature is not of now"),
-            Self::Unsealed { status } => write!(f, "unsealed: an answer without protection, status {status}"),
+            Self::Unsealed { status } => {
+                write!(f, "unsealed: a message without the protection that is demanded, status {status}")
+            }
             Self::Network(what) => write!(f, "network failed: {what}"),
             Self::Store(kind) => write!(f, "storage failed: {kind}"),
         }

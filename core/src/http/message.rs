@@ -259,6 +259,41 @@ impl fmt::Display for Origin {
     }
 }
 
+/// A service as everybody outside names it, and as it names itself behind a gateway that exchanges path prefixes.
+#[derive(Debug, Clone)]
+pub(crate) struct PublicUrl {
+    pub(crate) origin: Origin,
+    public_prefix: String,
+    local_prefix: String,
+}
+
+impl PublicUrl {
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, public_prefix: String::new(), local_prefix: String::new() }
+    }
+
+    pub(crate) fn mounted(mut self, public: &str, local: &str) -> Self {
+        self.public_prefix = public.trim_end_matches('/').into();
+        self.local_prefix = local.trim_end_matches('/').into();
+        self
+    }
+
+    /// The target outside of a path and query here.
+    pub(crate) fn public_target(&self, local: &str) -> Result<Target> {
+        self.exchange_prefix(local, &self.local_prefix, &self.public_prefix)
+    }
+
+    /// The target here of a path and query outside.
+    pub(crate) fn local_target(&self, public: &str) -> Result<Target> {
+        self.exchange_prefix(public, &self.public_prefix, &self.local_prefix)
+    }
+
+    fn exchange_prefix(&self, path: &str, from: &str, to: &str) -> Result<Target> {
+        let rest = path.strip_prefix(from).filter(|rest| rest.starts_with('/')).ok_or(Error::Rejected)?;
+        Target::new(self.origin.clone(), &format!("{to}{rest}"))
+    }
+}
+
 /// What a request is for: an origin, a path and a query.
 ///
 /// `Debug` prints the origin alone: paths and queries hold ids and tokens.

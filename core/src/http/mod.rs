@@ -2,6 +2,8 @@
 
 #[cfg(feature = "reqwest")]
 mod client;
+#[cfg(feature = "tower")]
+mod layer;
 #[cfg(feature = "reqwest")]
 mod policy;
 #[cfg(feature = "reqwest")]
@@ -31,6 +33,8 @@ pub use keys::{
     KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins, TrustedKeys,
 };
 pub use last_seen::LastSeen;
+#[cfg(feature = "tower")]
+pub use layer::{BoxError, LayerBody, SealwireLayer, SealwireService, Sender};
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
 #[cfg(any(feature = "reqwest", feature = "tower"))]
 pub use observe::{Counters, Event, Observer, Operation};

@@ -142,7 +142,8 @@ impl SealedResource {
         let expect = Expect::OneOf(self.senders.clone());
         let opened = Opener::new(keys, context).expect(expect).open(envelope)?;
         if let Some(version) = opened.about.version() {
-            seen.advance(&context.to_hex()?, version)?;
+            let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
+            seen.advance(&name, version)?;
         }
         Ok(opened)
     }

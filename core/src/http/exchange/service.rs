@@ -8,7 +8,7 @@ use crate::http::encapsulation::{
     Arriving, ChunkOpener, ChunkReader, ChunkWriter, Form, RequestOpening, ResponseSecret,
 };
 use crate::http::keys::ServiceKeys;
-use crate::http::message::{Method, Origin, RequestHead, ResponseHead, Target};
+use crate::http::message::{Method, Origin, PublicUrl, RequestHead, ResponseHead};
 use crate::http::replay::ReplayId;
 use crate::suite::{ResponseKey, label, sha256};
 use std::sync::{PoisonError, RwLock};
@@ -24,9 +24,7 @@ const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
 /// received `Host`. Source: SPEC §18.
 pub struct ExchangeService {
     keys: RwLock<ServiceKeys>,
-    origin: Origin,
-    public_prefix: String,
-    local_prefix: String,
+    url: PublicUrl,
     tunnel_path: Option<String>,
     post_carrier: bool,
     coarse_status: bool,
@@ -40,9 +38,7 @@ impl ExchangeService {
     pub fn new(origin: Origin, keys: ServiceKeys) -> Self {
         Self {
             keys: RwLock::new(keys),
-            origin,
-            public_prefix: String::new(),
-            local_prefix: String::new(),
+            url: PublicUrl::new(origin),
             tunnel_path: None,
             post_carrier: false,
             coarse_status: false,
@@ -54,8 +50,7 @@ impl ExchangeService {
     /// Says that a gateway in front replaces `public` at the start of the path by `local`: `"/api"` and `""`, say.
     #[must_use]
     pub fn mounted(mut self, public: &str, local: &str) -> Self {
-        self.public_prefix = public.trim_end_matches('/').into();
-        self.local_prefix = local.trim_end_matches('/').into();
+        self.url = self.url.mounted(public, local);
         self
     }
 
@@ -97,7 +92,17 @@ impl ExchangeService {
     /// Where everybody outside finds the service.
     #[must_use]
     pub fn origin(&self) -> &Origin {
-        &self.origin
+        &self.url.origin
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn url(&self) -> &PublicUrl {
+        &self.url
+    }
+
+    #[cfg(feature = "tower")]
+    pub(crate) fn takes_tunnels(&self) -> bool {
+        self.tunnel_path.is_some()
     }
 
     /// Reads the keys: to publish them, or to save them.
@@ -172,20 +177,6 @@ impl ExchangeService {
             _ => (400, "about:blank"),
         };
         (status, format!("{{\"type\":\"{kind}\",\"status\":{status}}}"))
-    }
-
-    /// The path outside of a path here.
-    fn public_path(&self, local: &str) -> Option<String> {
-        let rest = local.strip_prefix(&self.local_prefix).filter(|rest| rest.starts_with('/'))?;
-        Some(format!("{}{rest}", self.public_prefix))
-    }
-
-    /// The target here of a target outside.
-    fn local_target(&self, public: &Target) -> Result<Target> {
-        let rest =
-            public.path_and_query().strip_prefix(&self.public_prefix).filter(|rest| rest.starts_with('/'));
-        let local = format!("{}{}", self.local_prefix, rest.ok_or(Error::Rejected)?);
-        Target::new(public.origin().clone(), &local)
     }
 }
 
@@ -349,13 +340,13 @@ impl RequestOpener {
                 }
                 _ => false,
             };
-            let path = service.public_path(&outer.path);
+            let public = service.url.public_target(&outer.path)?;
             let query = outer.query.is_none() || outer.query.as_deref() == head.target.query();
-            if !as_claimed || path.as_deref() != Some(head.target.path()) || !query {
+            if !as_claimed || public.path() != head.target.path() || !query {
                 return Err(Error::Rejected);
             }
         }
-        if *head.target.origin() != service.origin {
+        if *head.target.origin() != service.url.origin {
             return Err(Error::Rejected);
         }
         let date = head.headers.text("date")?.ok_or(Error::Expired)?;
@@ -373,7 +364,7 @@ impl RequestOpener {
             ReplayId(sha256(&[label::IDEMPOTENCY_KEY, &sha256(&[method]), &sha256(&[path]), key]))
         });
         head.headers.remove_prefixed(field::RESERVED);
-        head.target = service.local_target(&head.target)?;
+        head.target = service.url.local_target(head.target.path_and_query())?;
         let head_request = head.method.as_str() == "HEAD";
         Ok(Some(Unadmitted {
             head,
@@ -423,6 +414,12 @@ impl Unadmitted {
     #[must_use]
     pub fn keep_until(&self) -> u64 {
         self.keep_until
+    }
+
+    /// The path that it is for, here.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.target.path()
     }
 
     /// Which of the service's keys it was sealed to.

@@ -182,6 +182,12 @@ impl VerifiedHead {
         check.finish()
     }
 
+    /// Whether the body may be acted on while it arrives, because not all of it is covered here: its exchange verifies it.
+    #[must_use]
+    pub fn covers_a_stream(&self) -> bool {
+        matches!(self.proof, BodyProof::BeginsWith(_))
+    }
+
     /// Checks a body that arrives in pieces.
     #[must_use]
     pub fn check(&self) -> BodyCheck<'_> {
