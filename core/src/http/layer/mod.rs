@@ -80,6 +80,7 @@ struct Shared {
     enforce_idempotency: bool,
     cors: Cors,
     passed: Vec<String>,
+    passed_extensions: Vec<fn(&http::Extensions, &mut http::Extensions)>,
     body_timeout: Duration,
     max_body: u64,
     observer: Option<Arc<dyn Observer>>,
@@ -137,6 +138,7 @@ impl SealwireLayer {
             enforce_idempotency: false,
             cors: Cors::default(),
             passed: Vec::new(),
+            passed_extensions: Vec::new(),
             body_timeout: DEFAULT_BODY_TIMEOUT,
             max_body: DEFAULT_MAX_BODY,
             observer: None,
@@ -222,6 +224,19 @@ impl SealwireLayer {
     #[must_use]
     pub fn pass_outer(self, names: &[&str]) -> Self {
         self.change(|shared| shared.passed = names.iter().map(|name| name.to_ascii_lowercase()).collect())
+    }
+
+    /// Hands this extension of the outer request on to the app, such as the peer's address that the server found. Others stay outside, since
+    /// some hold the outer URI.
+    #[must_use]
+    pub fn pass_extension<T: Clone + Send + Sync + 'static>(self) -> Self {
+        self.change(|shared| {
+            shared.passed_extensions.push(|outer, inner| {
+                if let Some(extension) = outer.get::<T>() {
+                    inner.insert(extension.clone());
+                }
+            });
+        })
     }
 
     /// How long a body may take to arrive, where it is held: 30 s, unless told otherwise.
@@ -602,7 +617,9 @@ impl Shared {
             }
         }
         let mut request = inner_request(&head, body).map_err(refuse(Operation::Open))?;
-        *request.extensions_mut() = outer.extensions.clone();
+        for pass in &self.passed_extensions {
+            pass(&outer.extensions, request.extensions_mut());
+        }
         if let Some(verified) = verified {
             request.extensions_mut().insert(Sender(verified.signer));
         }
