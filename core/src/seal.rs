@@ -11,7 +11,7 @@ use crate::opener::{Finished, Opener, SignedBy, Unlocked};
 use crate::sealer::{Begun, Sealer};
 use crate::suite::sha256;
 use std::collections::BTreeSet;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Seals `plaintext` to `recipients`, for `context`.
 ///
@@ -217,6 +217,8 @@ fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &
 /// Makes room in a buffer whose content will be overwritten: memory that comes zeroed from the system is not zeroed again.
 fn set_len(buffer: &mut Vec<u8>, len: usize) {
     if buffer.capacity() < len {
+        // It may hold an earlier payload.
+        buffer.zeroize();
         *buffer = vec![0; len];
     } else {
         buffer.resize(len, 0);
@@ -248,8 +250,13 @@ impl Opener<'_> {
     /// # Errors
     /// See [`Opener::open`]. The buffer is then wiped and empty.
     pub fn open_into(&self, envelope: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
-        let header = Header::parse(envelope)?;
-        self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), plaintext)
+        let opened = Header::parse(envelope).and_then(|header| {
+            self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), plaintext)
+        });
+        if opened.is_err() {
+            plaintext.zeroize();
+        }
+        opened
     }
 
     /// Opens a body that is stored apart from its header.
@@ -257,12 +264,12 @@ impl Opener<'_> {
     /// # Errors
     /// See [`Opener::open`]; [`Error::Malformed`] if something follows the header.
     pub fn open_detached(&self, header: &[u8], body: &[u8]) -> Result<Opened> {
-        let mut plaintext = Vec::new();
-        let finished = self.open_body(&whole_header(header)?, body, &mut plaintext)?;
-        Ok(Opened { plaintext, signer: finished.signer, about: finished.about })
+        let mut plaintext = Zeroizing::new(Vec::new());
+        let Finished { signer, about } = self.open_body(&whole_header(header)?, body, &mut plaintext)?;
+        Ok(Opened { plaintext: std::mem::take(&mut plaintext), signer, about })
     }
 
-    /// Nothing of the plaintext stays in `plaintext` unless everything was verified.
+    /// On an error `plaintext` may hold what was not verified: the caller wipes it.
     fn open_body(&self, header: &Header<'_>, body: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
         let unlocked = self.begin(header)?;
         let (head, chunks) = body.split_first_chunk::<HEAD_LEN>().ok_or(Error::Truncated)?;
@@ -270,18 +277,10 @@ impl Opener<'_> {
         unlocked.layout.check_total(total)?;
         let cipher = unlocked.body(head)?;
         set_len(plaintext, usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?);
-        let verified =
-            cipher.open_run(0, chunks, plaintext).and_then(|()| verify_plaintext(&unlocked, plaintext));
-        match verified {
-            Ok((payload_len, signer)) => {
-                plaintext.truncate(payload_len);
-                Ok(Finished { signer, about: unlocked.about })
-            }
-            Err(error) => {
-                plaintext.zeroize();
-                Err(error)
-            }
-        }
+        cipher.open_run(0, chunks, plaintext)?;
+        let (payload_len, signer) = verify_plaintext(&unlocked, plaintext)?;
+        plaintext.truncate(payload_len);
+        Ok(Finished { signer, about: unlocked.about })
     }
 
     /// Replaces who can open `envelope`. See [`rewrap`](crate::rewrap()).

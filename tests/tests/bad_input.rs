@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
 
 use sealwire::{
-    Aead, Error, Expect, Header, Identity, Kem, Metadata, Opener, Passphrase, Recipient, Recipients,
-    SealContext, SealedParts, Sealer, SymmetricKey, Unlock, from_text, join, open, reseal, rewrap, seal,
-    split,
+    Aead, Error, Expect, Header, Identity, Kem, Metadata, OpenReader, OpenStream, Opener, Passphrase,
+    Recipient, Recipients, SealContext, SealedParts, Sealer, Signer, SymmetricKey, Unlock, from_text, join,
+    open, reseal, rewrap, seal, split,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, CarelessService, cheap_passphrase, context, keys, note};
-use sealwire_tests::vectors::{Format, files};
+use sealwire_tests::vectors::{Format, files, hex};
+use std::io::Read;
 use std::time::Instant;
 
 const CHUNK: usize = 16_384;
@@ -109,6 +110,72 @@ fn every_truncation_and_every_extension_is_refused() {
         for more in [&[0][..], &[0; 16], &[0; 16_400], &envelope] {
             assert!(open(&[&envelope, more].concat(), &*keys, &context).is_err(), "{name}");
         }
+    }
+}
+
+/// A payload that its signer did not write, with right chunks, as a co-recipient can make it. From the other implementation.
+#[test]
+fn a_reader_gives_nothing_after_a_wrong_signature() {
+    let vectors = files(Format::Envelope).unwrap();
+    let case = |name| &vectors.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+    let forged = case("signature-payload-replaced.json");
+    let alice = case("signers-expected.json")["signer"].as_str().and_then(hex).unwrap();
+    let signer = Signer::from_bytes(&alice.try_into().unwrap()).unwrap();
+    let (keys, context) = (keys(&forged["unlock"]).unwrap(), context(&forged["context"]));
+    let envelope = from_text(forged["envelope"].as_str().unwrap()).unwrap();
+    let (header, body) = split(&envelope).unwrap();
+    for expect in [Expect::Anyone, Expect::OneOf(vec![signer])] {
+        let opener = Opener::new(&*keys, &context).expect(expect);
+        let mut reader = OpenReader::detached(header, body, &opener).unwrap();
+        for _ in 0..3 {
+            assert!(reader.read(&mut [0; 100]).is_err());
+        }
+        let mut stream = OpenStream::new(&opener);
+        let mut plaintext = b"before".to_vec();
+        stream.push(&envelope, &mut plaintext).unwrap();
+        assert_eq!(code(stream.finish(&mut plaintext)), "Rejected");
+        assert_eq!(plaintext, b"before");
+    }
+}
+
+#[test]
+fn nothing_is_left_after_an_error() {
+    let context = note("left");
+    let payload: Vec<u8> = (0..3_000_000_u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let good = Sealer::new(&context).to(ALICE.recipient()).sign(&BOB).seal(&payload).unwrap();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let opener = Opener::new(&*ALICE, &context);
+
+    let mut reader = OpenReader::new(flipped.as_slice(), &opener).unwrap();
+    let mut provisional = Vec::new();
+    assert!(reader.read_to_end(&mut provisional).is_err());
+    assert!(payload.starts_with(&provisional));
+    assert!(reader.read(&mut [0; 100]).is_err());
+
+    let mut stream = OpenStream::new(&opener);
+    let mut plaintext = b"before".to_vec();
+    let half = good.len() / 2;
+    let mut middle_flipped = good.clone();
+    middle_flipped[half] ^= 1;
+    assert_eq!(code(stream.push(&middle_flipped, &mut plaintext)), "Rejected");
+    assert_eq!(plaintext, b"before");
+
+    let for_bob = seal(b"x", BOB.recipient(), &context).unwrap();
+    let other_context = note("right");
+    let elsewhere = Opener::new(&*ALICE, &other_context);
+    let mut buffer = Vec::new();
+    for (opener, bad) in [
+        (&opener, for_bob.as_slice()),
+        (&opener, b"not an envelope"),
+        (&opener, &good[..good.len() - 1]),
+        (&opener, &good[..Header::parse(&good).unwrap().len()]),
+        (&opener, &flipped),
+        (&elsewhere, &good),
+    ] {
+        Opener::new(&*ALICE, &context).open_into(&good, &mut buffer).unwrap();
+        assert!(opener.open_into(bad, &mut buffer).is_err());
+        assert!(buffer.is_empty());
     }
 }
 
@@ -242,7 +309,7 @@ fn absurd_claims_cost_nothing() {
         assert_eq!(code(Header::parse(&envelope)), expected, "{claim:02x?}");
         assert_eq!(code(open(&envelope, &*ALICE, &note("1"))), expected);
         let context = note("1");
-        let mut stream = sealwire::OpenStream::new(&Opener::new(&*ALICE, &context));
+        let mut stream = OpenStream::new(&Opener::new(&*ALICE, &context));
         let pushed = stream.push(&envelope, &mut Vec::new());
         let outcome = if pushed.is_ok() { code(stream.finish(&mut Vec::new())) } else { code(pushed) };
         assert_eq!(outcome, expected);
