@@ -7,6 +7,7 @@ use crate::identity::{Candidate, Fingerprint, KemBudget, Unlock, UnlockRequest};
 use crate::secret::Key;
 use crate::suite::{Aead, TAG_LEN, equal, hkdf_sha256, hmac_sha256, label, open0, random_key, seal0, sha256};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// The key of one envelope, verified against that envelope's slots tag. Wiped on drop; `Debug` prints only the type's name.
 ///
@@ -68,7 +69,7 @@ impl ContentKey {
     pub(crate) fn open_private(&self, header: &Header<'_>) -> Result<PrivateBlock> {
         let Some(encrypted) = header.private else { return Ok(PrivateBlock::default()) };
         let key = self.derive(label::PRIVATE_BLOCK_KEY);
-        let mut plaintext = vec![0; encrypted.len().saturating_sub(TAG_LEN)];
+        let mut plaintext = Zeroizing::new(vec![0; encrypted.len().saturating_sub(TAG_LEN)]);
         if !open0(&key, &fixed_without_private(header)?, encrypted, &mut plaintext) {
             return Err(Error::Rejected);
         }

@@ -181,14 +181,15 @@ impl Sealer<'_> {
     /// Those of [`Opener::open`] and [`Sealer::seal`]; [`Error::Misuse`] if `envelope` is signed and this sealer does not sign.
     pub fn reseal(&self, envelope: &[u8], opener: &Opener<'_>) -> Result<Vec<u8>> {
         let header = Header::parse(envelope)?;
-        let opened = opener.open(envelope)?;
-        if opened.signer != SignedBy::Unsigned && self.signer.is_none() {
+        let mut plaintext = Zeroizing::new(Vec::new());
+        let Finished { signer, about } = opener.open_into(envelope, &mut plaintext)?;
+        if signer != SignedBy::Unsigned && self.signer.is_none() {
             return Err(Error::Misuse("the envelope is signed: reseal with a signer"));
         }
-        let mut sealer = self.clone().keeping(&opened.about);
+        let mut sealer = self.clone().keeping(&about);
         sealer.aead = header.unverified_aead();
         sealer.padded = header.unverified_padded() && self.padded;
-        sealer.seal(&opened.plaintext)
+        sealer.seal(&plaintext)
     }
 
     /// Payloads of up to 1 GiB are padded, so that a reader of a stream never holds back more than a little.

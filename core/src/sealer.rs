@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::identity::{Identity, Recipients, lock_all};
 use crate::layout::Layout;
 use crate::suite::{Aead, SIGNATURE_LEN, label, random_array};
+use zeroize::Zeroizing;
 
 /// Seals with more than the defaults: several kinds of readers, a signature, metadata.
 ///
@@ -173,7 +174,7 @@ impl<'a> Sealer<'a> {
         let id = *key.envelope_id();
         let part = FixedPart { id: &id, aead: self.aead, padded, metadata: &self.metadata };
         let mut fixed = part.encode(None)?;
-        if let Some(plaintext) = private.encode()? {
+        if let Some(plaintext) = private.encode()?.map(Zeroizing::new) {
             fixed = part.encode(Some(&key.seal_private(&fixed, &plaintext)))?;
         }
         key.bind(&fixed);

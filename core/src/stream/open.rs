@@ -97,7 +97,7 @@ impl<'a> OpenStream<'a> {
         let start = plaintext.len();
         let finished = match self.phase {
             Phase::Header { .. } => Err(Error::Truncated),
-            Phase::Body(stream) => stream.finish(plaintext),
+            Phase::Body(mut stream) => stream.finish(plaintext),
             Phase::Failed => Err(Error::Misuse("the stream has failed before")),
         };
         if finished.is_err() {
@@ -195,7 +195,8 @@ impl BodyStream {
         (self.partial.len() + self.release.tail.len()).saturating_add(zeros)
     }
 
-    fn finish(mut self, plaintext: &mut Vec<u8>) -> Result<Finished> {
+    /// In place: moved out of its box, the hash would leave a copy of the payload's last bytes behind.
+    fn finish(&mut self, plaintext: &mut Vec<u8>) -> Result<Finished> {
         if self.partial.len() < TAG_LEN {
             return Err(Error::Truncated);
         }
@@ -203,7 +204,7 @@ impl BodyStream {
         self.open_chunks(&last, plaintext)?;
         let (hash, tail) = self.release.finish(plaintext)?;
         let signer = self.unlocked.verify(|| hash.done(), &tail)?;
-        Ok(Finished { signer, about: self.unlocked.about })
+        Ok(Finished { signer, about: self.unlocked.about.clone() })
     }
 }
 
@@ -264,7 +265,7 @@ impl Release {
     }
 
     /// At the end: the payload's last zeros come out, the hash of the payload and the tail are left.
-    fn finish(mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Zeroizing<Vec<u8>>)> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Zeroizing<Vec<u8>>)> {
         if self.tail.len() < self.layout.tail_len() {
             return Err(Error::Rejected);
         }
@@ -276,7 +277,7 @@ impl Release {
             return Err(Error::Rejected);
         }
         self.emit_zeros(missing, out);
-        Ok((self.hash, self.tail))
+        Ok((std::mem::take(&mut self.hash), std::mem::take(&mut self.tail)))
     }
 
     fn emit(&mut self, payload: &[u8], out: &mut Vec<u8>) {
