@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
 
 use sealwire::{
-    Aead, Error, Expect, Header, Identity, Kem, Metadata, OpenReader, OpenStream, Opener, Passphrase,
-    Recipient, Recipients, SealContext, SealedParts, Sealer, Signer, SymmetricKey, Unlock, from_text, join,
-    open, reseal, rewrap, seal, split,
+    Aead, Candidate, Error, Expect, Header, Identity, Kem, KeyService, Keyring, Metadata, OpenReader,
+    OpenStream, Opener, Passphrase, Recipient, Recipients, SealContext, SealedParts, Sealer, Signer,
+    SymmetricKey, Unlock, UnlockBudget, from_text, join, open, reseal, rewrap, seal, split,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, CarelessService, cheap_passphrase, context, keys, note};
 use sealwire_tests::vectors::{Format, files, hex};
 use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 const CHUNK: usize = 16_384;
@@ -454,14 +456,80 @@ fn kem_operations_are_bounded() {
     let context = note("budget");
     let strangers = || (0..64).fold(Recipients::new(), |to, _| to.anonymous(CAROL.recipient()));
     let envelope = seal(b"x", strangers(), &context).unwrap();
-    let two = (0..2).fold(sealwire::Keyring::default(), |ring, _| {
-        ring.and(Identity::generate_with(Kem::X25519).unwrap())
-    });
+    let two =
+        (0..2).fold(Keyring::default(), |ring, _| ring.and(Identity::generate_with(Kem::X25519).unwrap()));
     assert_eq!(code(open(&envelope, &two, &context)), "NotRecipient");
-    let three = (0..3).fold(sealwire::Keyring::default(), |ring, _| {
-        ring.and(Identity::generate_with(Kem::X25519).unwrap())
-    });
+    let three =
+        (0..3).fold(Keyring::default(), |ring, _| ring.and(Identity::generate_with(Kem::X25519).unwrap()));
     assert_eq!(code(open(&envelope, &three, &context)), "TooLarge");
+}
+
+/// A key service that turns each byte with its own number, and counts how often it is asked.
+struct Counting {
+    number: u8,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn new(number: u8) -> Self {
+        Self { number, calls: Arc::default() }
+    }
+}
+
+impl KeyService for Counting {
+    fn service(&self) -> &'static str {
+        "counting"
+    }
+
+    fn wrap_key(&self, content_key: &[u8; 32], _: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(content_key.iter().map(|byte| byte ^ self.number).collect())
+    }
+
+    fn unwrap_key(&self, wrapped: &[u8], _: &[u8]) -> Result<Option<Candidate>, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let unwrapped: Vec<u8> = wrapped.iter().map(|byte| byte ^ self.number).collect();
+        Ok(unwrapped.as_slice().try_into().ok().map(Candidate::from_bytes))
+    }
+}
+
+#[test]
+fn calls_of_a_key_service_are_bounded() {
+    let context = note("bill");
+    let key = SymmetricKey::from_bytes(&[7; 32]);
+    let theirs = Counting::new(1);
+    let to = (0..1000).fold(Recipients::new(), |to, _| to.service(&theirs)).key(&key);
+    let envelope = seal(b"x", to, &context).unwrap();
+    let ours = Counting::new(2);
+    assert_eq!(code(open(&envelope, &ours, &context)), "TooLarge");
+    assert_eq!(ours.calls.load(Ordering::Relaxed), 128);
+    // What needs no call goes on.
+    let calls = Arc::clone(&ours.calls);
+    assert_eq!(code(open(&envelope, &Keyring::default().and(ours).and(key), &context)), "ok");
+    assert_eq!(calls.load(Ordering::Relaxed), 2 * 128);
+}
+
+#[test]
+fn runs_of_argon2_are_bounded() {
+    let context = note("hours");
+    let [one, two] = ["one", "two"].map(|text| cheap_passphrase(text).unwrap());
+    let envelope = seal(b"x", Recipients::new().passphrase(&one).passphrase(&two), &context).unwrap();
+    let keyring = |texts: &[&str]| {
+        texts.iter().fold(Keyring::default(), |ring, text| ring.and(Passphrase::new(text).unwrap()))
+    };
+    assert_eq!(code(open(&envelope, &keyring(&["a", "two"]), &context)), "ok");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b"]), &context)), "NotRecipient");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b", "c", "one"]), &context)), "ok");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b", "c", "two"]), &context)), "TooLarge");
+}
+
+#[test]
+fn a_keyring_goes_on_after_a_wrong_candidate() {
+    let context = note("ring");
+    let envelope = seal(b"x", Recipients::new().service(&Counting::new(2)), &context).unwrap();
+    let both = |first, second| Keyring::default().and(Counting::new(first)).and(Counting::new(second));
+    assert_eq!(code(open(&envelope, &both(2, 1), &context)), "ok");
+    assert_eq!(code(open(&envelope, &both(1, 2), &context)), "ok");
+    assert_eq!(code(open(&envelope, &both(1, 3), &context)), "NotRecipient");
 }
 
 #[test]
@@ -471,10 +539,18 @@ fn a_content_key_opens_its_own_envelope_only() {
     let key = Header::parse(&first).unwrap().unlock(&*ALICE).unwrap();
     assert_eq!(code(open(&first, &key, &context)), "ok");
     assert_eq!(code(open(&second, &key, &context)), "NotRecipient");
-    let rewrapped = rewrap(&first, &key, &context, BOB.recipient()).unwrap();
+    let rewrapped = rewrap(&first, &key, &context, &[BOB.recipient(), ALICE.recipient()]).unwrap();
     assert_eq!(code(open(&rewrapped, &key, &context)), "ok");
+    // It would be the same for every slot, so one answer is enough.
+    let answers = |envelope: &[u8]| {
+        let header = Header::parse(envelope).unwrap();
+        let mut budget = UnlockBudget::default();
+        let requests = header.unlock_requests();
+        requests.iter().filter(|request| key.unlock(request, &mut budget).unwrap().is_some()).count()
+    };
+    assert_eq!((answers(&first), answers(&rewrapped), answers(&second)), (1, 1, 0));
     let header = Header::parse(&second).unwrap();
-    assert_eq!(code(header.content_key(sealwire::Candidate::from_bytes(&[0; 32]))), "NotRecipient");
+    assert_eq!(code(header.content_key(Candidate::from_bytes(&[0; 32]))), "NotRecipient");
 }
 
 #[test]

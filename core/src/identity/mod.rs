@@ -8,7 +8,8 @@ mod unlock;
 pub use recipient::{Fingerprint, Pin, Recipient};
 pub use slot::{KeyService, Recipients, SlotKind};
 pub(crate) use slot::{MAX_SLOTS, Slot, lock_all, parse_slots};
-pub use unlock::{Candidate, KemBudget, Keyring, Passphrase, SymmetricKey, Unlock, UnlockRequest};
+pub(crate) use unlock::slots_tag;
+pub use unlock::{Candidate, Keyring, Passphrase, SymmetricKey, Unlock, UnlockBudget, UnlockRequest};
 
 use crate::error::{Error, Result};
 use crate::secret::{Key, SecretBytes};

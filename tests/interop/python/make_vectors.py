@@ -635,6 +635,16 @@ def limit_cases() -> None:
         d,
         unlock=by(BOB, CAROL, person("dave", sw.X25519)),
     )
+    guesses = [{"passphrase": text} for text in ("first guess", "second guess")]
+    two_slots = [pass_slot, passphrase()]
+    about = "Two passphrase slots and two passphrases: the last of 4 runs of Argon2id opens."
+    at("4-argon2-runs", about, two_slots, unlock={"keyring": [guesses[0], BY_PASSPHRASE]})
+    about = "Two passphrase slots and three passphrases: the sixth run of Argon2id would open."
+    everybody = [*guesses, BY_PASSPHRASE]
+    over_budget = Draft(slots=two_slots)
+    refuses("limit-above-4-argon2-runs", sw.TOO_LARGE, "§14", about, over_budget, unlock={"keyring": everybody})
+    about = "As many, and a key for which no Argon2id is needed: it opens after the others had to be left out."
+    at("4-argon2-runs-and-a-key", about, [*two_slots, own], unlock={"keyring": [*everybody, BY_KEY]})
 
 
 def reader_cases() -> None:

@@ -54,7 +54,7 @@ def need(condition: bool, code: str, why: str) -> None:
 
 MAX_HEADER = 2 << 20
 MAX_SLOTS, MAX_ANONYMOUS, MAX_PASSPHRASE_SLOTS = 1024, 64, 2
-MAX_KEM_OPERATIONS = 128
+MAX_OPERATIONS, MAX_ARGON2_RUNS = 128, 4
 MAX_ARGON2_M, MAX_ARGON2_T, MAX_ARGON2_P = 262144, 10, 8
 MAX_NESTING = 8
 MAX_PRIVATE_BLOCKS = 1024
@@ -534,15 +534,22 @@ def symmetric_key_id(key: SymmetricKey) -> bytes:
 
 
 @dataclass
-class KemBudget:
-    left: int = MAX_KEM_OPERATIONS
+class UnlockBudget:
+    """§11: what is left of the work of one open."""
+
+    operations: int = MAX_OPERATIONS
+    argon2_runs: int = MAX_ARGON2_RUNS
 
     def spend(self) -> None:
-        need(self.left > 0, TOO_LARGE, "more than 128 KEM operations")
-        self.left -= 1
+        need(self.operations > 0, TOO_LARGE, "more than 128 KEM or key-service operations")
+        self.operations -= 1
+
+    def spend_argon2(self) -> None:
+        need(self.argon2_runs > 0, TOO_LARGE, "more than 4 runs of Argon2id")
+        self.argon2_runs -= 1
 
 
-def candidate(header: Header, slot: Slot, key: Key, budget: KemBudget) -> bytes | None:
+def candidate(header: Header, slot: Slot, key: Key, budget: UnlockBudget) -> bytes | None:
     """What `key` gets out of `slot`: something that may be the content key, or nothing."""
     if slot.fields is None:
         return None
@@ -550,16 +557,18 @@ def candidate(header: Header, slot: Slot, key: Key, budget: KemBudget) -> bytes 
     if slot.kind == HPKE and isinstance(key, Identity):
         return candidate_hpke(header.fixed.envelope_id, slot.fields, bound, key, budget)
     if slot.kind == PASSPHRASE and isinstance(key, Passphrase):
+        budget.spend_argon2()
         return open0(passphrase_slot_key(key.text, slot.fields, bound), slot.fields[6])
     if slot.kind == SYMMETRIC and isinstance(key, SymmetricKey) and slot.fields[2] == symmetric_key_id(key):
         return open0(hkdf(slot.fields[1], key.key, bound), slot.fields[6])
     if slot.kind == EXTERNAL and slot.fields[1] == getattr(key, "name", None):
+        budget.spend()
         return key.unlock(slot.fields[6], bound)
     return None
 
 
 def candidate_hpke(
-    envelope_id: bytes, f: dict[int, Any], bound: bytes, key: Identity, budget: KemBudget
+    envelope_id: bytes, f: dict[int, Any], bound: bytes, key: Identity, budget: UnlockBudget
 ) -> bytes | None:
     if f[1] != key.kem_id or f.get(4) not in (None, slot_hint(envelope_id, key.recipient)):
         return None
@@ -588,13 +597,17 @@ def opens(header: Header, candidate_key: bytes) -> bool:
 
 def unlock(header: Header, keys: Sequence[Key]) -> tuple[bytes, Key]:
     """The content key, and which of the keys got it."""
-    budget = KemBudget()
+    budget, refusal = UnlockBudget(), SealwireError(NOT_RECIPIENT, "no slot opens")
     for slot in header.slots:
         for key in keys:
-            content_key = candidate(header, slot, key, budget)
+            try:
+                content_key = candidate(header, slot, key, budget)
+            except SealwireError as error:  # it surfaces if nothing else opens
+                refusal = error
+                continue
             if content_key is not None and opens(header, content_key):
                 return content_key, key
-    raise SealwireError(NOT_RECIPIENT, "no slot opens")
+    raise refusal
 
 
 # ---- §6 Private block -------------------------------------------------------------------------
