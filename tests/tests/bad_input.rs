@@ -522,6 +522,27 @@ fn runs_of_argon2_are_bounded() {
     assert_eq!(code(open(&envelope, &keyring(&["a", "b", "c", "two"]), &context)), "TooLarge");
 }
 
+/// Runs itself anew with less memory than the header claims: 256 MiB for one Argon2.
+#[test]
+#[cfg(target_os = "linux")]
+fn too_little_memory_for_argon2_is_no_panic() {
+    const NAME: &str = "too_little_memory_for_argon2_is_no_panic";
+    if std::env::var_os(NAME).is_some() {
+        let costly = Passphrase::new("x").unwrap().costs(256 * 1024, 1, 1).unwrap();
+        let sealed = seal(b"x", Recipients::new().passphrase(&costly), &note("memory"));
+        assert_eq!(sealed, Err(Error::Store(std::io::ErrorKind::OutOfMemory)));
+        return;
+    }
+    let status = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 262144 && exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--test-threads=1"])
+        .env(NAME, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
 #[test]
 fn a_keyring_goes_on_after_a_wrong_candidate() {
     let context = note("ring");
