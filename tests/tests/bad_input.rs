@@ -360,9 +360,26 @@ fn the_sealer_refuses_what_readers_refuse() {
     assert_eq!(code(sealer.clone().metadata(&"k".repeat(64), "v".repeat(4096).as_str()).seal(b"")), "ok");
     assert_eq!(code(sealer.clone().metadata(&"k".repeat(65), 1_u64).seal(b"")), "TooLarge");
     assert_eq!(code(sealer.clone().metadata("k", "v".repeat(4097).as_str()).seal(b"")), "TooLarge");
-    for name in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0", &"n".repeat(256)] {
+    for name in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "a\nb",
+        "a\0",
+        "C:a",
+        "a\u{9b}2J",
+        "a.",
+        "a ",
+        "nul.txt",
+        "COM1",
+        &"n".repeat(256),
+    ] {
         assert_eq!(code(sealer.clone().filename(name).seal(b"")), "Misuse", "{name:?}");
     }
+    assert_eq!(code(sealer.clone().metadata("version", "7").seal(b"")), "Misuse");
+    assert_eq!(code(sealer.clone().metadata("version", [7].as_slice()).seal(b"")), "Misuse");
     assert_eq!(code(sealer.clone().content_type(&"t".repeat(256)).seal(b"")), "Misuse");
     assert_eq!(code(sealer.clone().part(&"p".repeat(256)).seal(b"")), "Misuse");
     assert_eq!(code(sealer.seal_parts(&[("a", b"1"), ("a", b"2")])), "Misuse");

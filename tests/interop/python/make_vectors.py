@@ -467,6 +467,8 @@ def fixed_cases() -> None:
     odd = {"negative": -1, "true": True, "null": None, "array": [1], "map": {"a": 1}}
     for name, value in odd.items():
         wrong(f"metadata-value-{name}", sw.MALFORMED, f"A metadata value is of type {name}.", {4: {"a": value}})
+    for name, value in {"text": "7", "bytes": b"\x07", "negative": -7}.items():
+        wrong(f"metadata-version-{name}", sw.MALFORMED, f"The version is of type {name}.", {4: {"version": value}})
     wrong("metadata-65-entries", sw.TOO_LARGE, "65 metadata.", {4: {f"k{i}": i for i in range(65)}})
     wrong(
         "metadata-key-65-bytes", sw.TOO_LARGE, "A metadata key of 65 bytes in 33 characters.", {4: {"ä" * 32 + "k": 1}}
@@ -817,6 +819,11 @@ def private_cases() -> None:
     good("ignorable-key", "The ignorable key -1.", created | {-1: {"any": [None]}})
     good("only-ignorable-key", "Nothing but the ignorable key -1.", {-1: 0})
     good("filename-with-dots", "A filename that begins with dots.", {3: "..a..b"})
+    for name, filename in {
+        "con-in-front": "CONSOLE.txt", "con-as-extension": "a.con", "com0": "COM0", "com10": "com10.txt", "com-alone": "COM",
+        "space-inside": "a b", "first-after-c1": "a\u00a0b", "shell": "$(id) *?\"<>|~",
+    }.items():  # fmt: skip
+        good(f"filename-{name}", f"A filename at the edge of what is one: {name.replace('-', ' ')}.", {3: filename})
     fingerprints = sorted(who.recipient.fingerprint for who in (ALICE, BOB))
     for name, whom, slots, to_me in (
         ("yes", fingerprints, [hpke(BOB)], "yes"),
@@ -896,6 +903,9 @@ def private_cases() -> None:
     filenames = {
         "slash": "a/b", "parent": "../a", "absolute": "/a", "backslash": "a\\b", "dot": ".", "dot-dot": "..", "empty": "",
         "256-bytes": "ü" * 128, "nul": "a\x00b", "newline": "a\n", "unit-separator": "a\x1fb", "delete": "a\x7f",
+        "drive": "C:a.exe", "hidden-stream": "a.txt:b", "colon": ":", "first-c1": "a\x80b", "csi": "a\x9b2J", "last-c1": "a\x9f",
+        "dot-at-end": "a.", "three-dots": "...", "space-at-end": "a ", "dots-and-space": ".. ", "only-a-space": " ",
+        "con": "CON", "prn": "prn.txt", "aux": "Aux.tar.gz", "nul-device": "NUL.txt", "nul-space-dot": "nul .txt", "com1": "COM1", "lpt9": "lpt9.log", "com-superscript": "COM².txt",
     }  # fmt: skip
     for name, filename in filenames.items():
         bad(f"filename-{name}", sw.MALFORMED, f"A filename that is not one: {name.replace('-', ' ')}.", {3: filename})

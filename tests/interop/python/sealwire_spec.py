@@ -339,6 +339,7 @@ def parse_metadata(item: Any) -> dict[str, int | str | bytes]:
         need(is_uint(value) or isinstance(value, (str, bytes)), MALFORMED, "a metadata value")
         size = 0 if is_uint(value) else len(value.encode() if isinstance(value, str) else value)
         need(size <= MAX_METADATA_VALUE, TOO_LARGE, "a metadata value that is too long")
+        need(key != "version" or is_uint(value), MALFORMED, "a version that is no unsigned integer")
     return dict(item)
 
 
@@ -671,9 +672,12 @@ def parse_private(plaintext: bytes) -> Private:
 
 
 def is_filename(value: Any) -> bool:
-    if not is_text(value, 1, 255) or value in (".", ".."):
+    if not is_text(value, 1, 255) or value.endswith((".", " ")) or re.search(r"[/\\:\x00-\x1f\x7f-\x9f]", value):
         return False
-    return re.search(r"[/\\\x00-\x1f\x7f]", value) is None
+    return re.fullmatch(DEVICE, value.split(".")[0].rstrip(" "), re.IGNORECASE | re.ASCII) is None
+
+
+DEVICE = "CON|PRN|AUX|NUL|(COM|LPT)[1-9¹²³]"
 
 
 def is_audience(value: Any) -> bool:
