@@ -236,7 +236,10 @@ impl Unlock for Passphrase {
 /// A 32-byte key that both sides hold: a backup key, a group's epoch. Wiped on drop; `Debug` prints only the type's name.
 ///
 /// Post-quantum by nature. Source: SPEC §4.
-pub struct SymmetricKey(Key);
+pub struct SymmetricKey {
+    key: Key,
+    id: [u8; 8],
+}
 
 impl SymmetricKey {
     /// A new random key.
@@ -244,30 +247,35 @@ impl SymmetricKey {
     /// # Errors
     /// [`Error::Unsupported`] if the system gives no randomness.
     pub fn generate() -> Result<Self> {
-        random_key().map(Self)
+        random_key().map(Self::with_key)
     }
 
     /// Takes 32 uniformly random bytes; wipe your own copy. A password is not a key: see [`Passphrase`].
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Key::copied(bytes))
+        Self::with_key(Key::copied(bytes))
+    }
+
+    fn with_key(key: Key) -> Self {
+        let derived = hkdf_sha256(&[], key.expose(), label::KEY_ID);
+        let id = derived.expose().first_chunk().copied().unwrap_or_default();
+        Self { key, id }
     }
 
     /// The key's 32 bytes, to be kept in a [`SecretStore`](crate::SecretStore).
     #[must_use]
     pub fn reveal(&self) -> SecretBytes {
-        SecretBytes::new(self.0.expose().to_vec())
+        SecretBytes::new(self.key.expose().to_vec())
     }
 
     /// The opaque id that stands in the slots under this key. It says nothing of the key, and is the same in each.
     #[must_use]
     pub fn id(&self) -> [u8; 8] {
-        let derived = hkdf_sha256(&[], self.0.expose(), label::KEY_ID);
-        derived.expose().first_chunk().copied().unwrap_or_default()
+        self.id
     }
 
     pub(super) fn slot_key(&self, salt: &[u8; 32], binding: &[u8]) -> Key {
-        hkdf_sha256(salt, self.0.expose(), binding)
+        hkdf_sha256(salt, self.key.expose(), binding)
     }
 }
 
@@ -280,7 +288,7 @@ impl fmt::Debug for SymmetricKey {
 impl Unlock for SymmetricKey {
     fn unlock(&self, request: &UnlockRequest<'_>, _: &mut UnlockBudget) -> Result<Option<Candidate>> {
         let SlotKind::Symmetric { salt, key_id, ct } = *request.kind() else { return Ok(None) };
-        if *key_id != self.id() {
+        if *key_id != self.id {
             return Ok(None);
         }
         Ok(candidate(&self.slot_key(salt, &request.binding()), ct))

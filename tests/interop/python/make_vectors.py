@@ -1419,6 +1419,12 @@ def identity_cases() -> None:
     )
     bad("65-bytes", "A byte is missing.", sw.bech32m_encode(hrp, raw[:-1]))
     bad("67-bytes", "A byte too many.", sw.bech32m_encode(hrp, raw + b"\x00"))
+    for size in (1, 2, 33, 34):
+        bad(f"{size}-bytes", f"Only the first {size} bytes.", sw.bech32m_encode(hrp, raw[:size]))
+    other_bits = bytes([BOB.kem_private[0] ^ 7]) + BOB.kem_private[1:31] + bytes([BOB.kem_private[31] ^ 128])
+    about = "Bob's identity with other values in the bits that X25519 ignores: the same recipient."
+    text = sw.Identity(BOB.kem_id, other_bits, BOB.signing_private).to_text()
+    key_case("identity", "identity-x25519-ignored-bits", "ok", "§10", about, text, fingerprint=BOB.recipient.fingerprint.hex())
     bad(
         "unknown-kem",
         "A KEM id that this version does not have.",
