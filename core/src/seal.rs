@@ -85,7 +85,7 @@ pub fn rewrap<'r>(
 }
 
 /// Opens `envelope` and seals its payload anew, with a new key, to the complete list `recipients`: the only revocation.
-/// Metadata, content type, file name, creation time, padding and AEAD are kept.
+/// Metadata, content type, file name, creation time, padding and AEAD are kept. The new envelope is unsigned.
 ///
 /// # Errors
 /// Those of [`open`] and [`seal`](seal()); [`Error::Misuse`] if the envelope is signed, since the signature cannot be
@@ -174,8 +174,11 @@ impl Sealer<'_> {
 
     /// Opens `envelope` with `opener` and seals its payload anew to this sealer's recipients: a new key, id and body.
     ///
-    /// Metadata, content type, file name, creation time, padding and AEAD are taken over; what this sealer sets itself
+    /// Metadata, content type, file name, creation time, part, padding and AEAD are taken over; what this sealer sets itself
     /// comes first. A signed envelope needs a new signer, since the old signature cannot be carried over.
+    ///
+    /// **What you sign becomes yours.** A sealer that signs vouches for whatever `envelope` holds, also if somebody else wrote
+    /// it, or nobody is known to have: give `opener` an [`Expect`](crate::Expect) of those whose content you want to sign.
     ///
     /// # Errors
     /// Those of [`Opener::open`] and [`Sealer::seal`]; [`Error::Misuse`] if `envelope` is signed and this sealer does not sign.
@@ -187,8 +190,11 @@ impl Sealer<'_> {
             return Err(Error::Misuse("the envelope is signed: reseal with a signer"));
         }
         let mut sealer = self.clone().keeping(&about);
-        sealer.aead = header.unverified_aead();
+        sealer.aead = self.aead.or(Some(header.unverified_aead()));
         sealer.padded = header.unverified_padded() && self.padded;
+        if sealer.part.is_empty() {
+            sealer.part = opener.part;
+        }
         sealer.seal(&plaintext)
     }
 
