@@ -120,8 +120,8 @@ impl<W: Write> Write for SealWriter<'_, W> {
 /// `UnexpectedEof` in place of the end; errors carry a [`Error`] inside. After an error nothing more comes out, not even
 /// what was authenticated before it in the same megabyte.
 ///
-/// Memory: about 2 MiB, whatever the payload's size; for a padded envelope up to 64 MiB more, when a run of zeros turns
-/// out to be payload ([`OpenStream`]).
+/// Memory: about 2 MiB, whatever the payload's size; 3 MiB for a signed or padded envelope; for a padded one up to 64 MiB
+/// more, when a run of zeros turns out to be payload ([`OpenStream`]).
 pub struct OpenReader<'a, R> {
     source: R,
     state: State<'a>,
