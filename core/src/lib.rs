@@ -63,8 +63,8 @@ pub use context::{ContextField, SealContext};
 pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
 pub use error::{Error, Result};
 pub use identity::{
-    Candidate, Fingerprint, Identity, KemBudget, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients,
-    SlotKind, SymmetricKey, Unlock, UnlockRequest,
+    Candidate, Fingerprint, Identity, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients, SlotKind,
+    SymmetricKey, Unlock, UnlockBudget, UnlockRequest,
 };
 pub use opener::{Expect, Finished, Opener, SignedBy};
 pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};

@@ -69,6 +69,39 @@ fn files_are_sealed_and_private() {
 }
 
 #[test]
+fn what_could_not_be_loaded_is_not_saved() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = keyed(folder.path());
+    store.save("a", &secret("old")).unwrap();
+    let large = SecretBytes::new(vec![1; 1024 * 1024]);
+    assert_eq!(store.save("a", &large).unwrap_err().code(), "TooLarge");
+    assert_eq!(store.load("a").unwrap().unwrap().reveal(), b"old");
+    let fits = SecretBytes::new(vec![1; 1024 * 1024 - 2048]);
+    store.save("a", &fits).unwrap();
+    assert_eq!(store.load("a").unwrap().unwrap().reveal(), fits.reveal());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_store_waits_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe.sealed")).status().unwrap();
+    assert!(made.success());
+    fs::create_dir(folder.path().join("folder.sealed")).unwrap();
+    let store = keyed(folder.path());
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for name in ["folder", "pipe"] {
+            tell.send(store.load(name).map(drop)).unwrap();
+        }
+    });
+    for _ in 0..2 {
+        let loaded = told.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+        assert_eq!(loaded.unwrap_err().code(), "Store");
+    }
+}
+
+#[test]
 fn an_atomic_file_appears_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");

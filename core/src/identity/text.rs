@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Checksum, Hrp};
+use zeroize::Zeroizing;
 
 const MAX_TEXT: usize = 4096;
 
@@ -37,12 +38,14 @@ impl TextForm {
         }
     }
 
+    /// The text, in a buffer that did not grow: an identity's is secret, and growing leaves copies behind.
     pub(super) fn encode(self, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(MAX_TEXT);
         // The prefixes are valid and no key comes near the length limit, so this cannot fail.
-        Hrp::parse(self.prefix())
-            .ok()
-            .and_then(|hrp| bech32::encode_lower::<LongBech32m>(hrp, bytes).ok())
-            .unwrap_or_default()
+        if let Ok(hrp) = Hrp::parse(self.prefix()) {
+            bech32::encode_lower_to_fmt::<LongBech32m, String>(&mut text, hrp, bytes).unwrap_or_default();
+        }
+        text
     }
 
     pub(super) fn decode(self, text: &str) -> Result<Vec<u8>> {
@@ -60,10 +63,11 @@ impl TextForm {
         if checked.hrp().as_str() != self.prefix() {
             return Err(Error::InvalidKey("a text of another kind (see the part before the 1)"));
         }
-        let bytes: Vec<u8> = checked.byte_iter().collect();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        bytes.extend(checked.byte_iter());
         // One text per value: padding bits that are not zero would be a second one.
-        if self.encode(&bytes) == text {
-            Ok(bytes)
+        if *Zeroizing::new(self.encode(&bytes)) == text {
+            Ok(std::mem::take(&mut bytes))
         } else {
             Err(Error::InvalidKey("a key's text with stray bits at its end"))
         }
