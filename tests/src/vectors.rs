@@ -19,6 +19,8 @@ pub enum Format {
     XWing,
     /// C2SP chunked encryption.
     ChunkedEncryption,
+    /// One request and its response in Oblivious HTTP (RFC 9458 appendix A), perhaps in its chunked form.
+    ObliviousHttp,
 }
 
 const WYCHEPROOF: [&str; 8] =
@@ -34,6 +36,9 @@ impl Format {
         }
         if content.get("spec").is_some_and(|spec| spec.to_string().contains("c2sp.org/chunked-encryption")) {
             return Some(Self::ChunkedEncryption);
+        }
+        if content.get("encapsulated_request").is_some() {
+            return Some(Self::ObliviousHttp);
         }
         let first = content.get(0)?;
         if first.get("kem_id").is_some() {

@@ -20,3 +20,6 @@ pub use keys::{
 pub use last_seen::LastSeen;
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
+
+#[cfg(test)]
+mod conformance;
