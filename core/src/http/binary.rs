@@ -63,8 +63,12 @@ impl Head for RequestHead {
     }
 
     fn content_length(&self) -> Result<Option<u64>> {
-        let parse =
-            |text: &str| text.parse().map_err(|_| Error::Malformed("a content-length is not a number"));
+        let parse = |text: &str| {
+            // Digits alone: a number's parser would also take "+5", which the next server may read otherwise.
+            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok());
+            number.ok_or(Error::Malformed("a content-length is not a number"))
+        };
         self.headers.text("content-length")?.map(parse).transpose()
     }
 }
