@@ -377,7 +377,8 @@ impl RequestOpener {
             replay: ReplayId(id),
             idempotency,
             made,
-            keep_until: now.saturating_add(2 * service.window),
+            // The request is good until the window's last second, and the ids are to be there in that second.
+            keep_until: now.saturating_add(service.window.saturating_mul(2)).saturating_add(1),
             signer,
             key_id,
             response: ResponseSealer { secret, coarse_status: service.coarse_status, head_request },
