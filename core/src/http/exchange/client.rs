@@ -345,10 +345,11 @@ impl ResponseOpener {
     /// no range.
     pub fn stream(self, outer: &ResponseHead) -> Result<ResponseStream> {
         let form = self.secret.form();
+        let media_type = outer.headers.one("content-type").ok().flatten();
         let is_sealed = outer.status == 200
-            && outer.headers.text("content-type")? == Some(form.response_media_type())
-            && outer.headers.one("content-encoding")?.is_none()
-            && outer.headers.one("content-range")?.is_none();
+            && media_type == Some(form.response_media_type().as_bytes())
+            && outer.headers.all("content-encoding").next().is_none()
+            && outer.headers.all("content-range").next().is_none();
         if !is_sealed {
             return Err(Error::Unsealed { status: outer.status });
         }
