@@ -167,7 +167,7 @@ impl<'a> RequestSealer<'a> {
             outer.headers.add("content-type", self.form.request_media_type())?;
             sealed
         };
-        Ok((SealedRequest { head: outer, body }, ResponseOpener { secret, max_body: DEFAULT_MAX_BODY }))
+        Ok((SealedRequest { head: outer, body }, ResponseOpener { secret, max_body: None }))
     }
 
     /// Seals a request whose body follows in pieces; always in the chunked form.
@@ -189,7 +189,7 @@ impl<'a> RequestSealer<'a> {
         let mut writer = ChunkWriter::new(sealing);
         writer.push(&write_head(&inner), &mut front)?;
         let body = RequestBodySealer { writer };
-        Ok((SealedHead { head: outer, front, body }, ResponseOpener { secret, max_body: DEFAULT_MAX_BODY }))
+        Ok((SealedHead { head: outer, front, body }, ResponseOpener { secret, max_body: None }))
     }
 
     fn mode(&self) -> &'static str {
@@ -314,14 +314,15 @@ impl Problem {
 /// Opens the response to one request.
 pub struct ResponseOpener {
     secret: ResponseSecret,
-    max_body: u64,
+    max_body: Option<u64>,
 }
 
 impl ResponseOpener {
-    /// Says how many bytes the response's body may have. The default is 64 MiB; a stream has no limit unless this sets one.
+    /// Says how many bytes the response's body may have. The default is 64 MiB where all of it is held in memory, here or by the caller of
+    /// [`ResponseOpener::open`]; a stream in the chunked form has no limit unless this sets one.
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
-        self.max_body = bytes;
+        self.max_body = Some(bytes);
         self
     }
 
@@ -330,7 +331,8 @@ impl ResponseOpener {
     /// # Errors
     /// [`Error::Unsealed`] for an outer response that is not one, [`Error::Rejected`] for the response to another request or an altered
     /// one, [`Error::Truncated`], [`Error::TooLarge`], [`Error::Malformed`].
-    pub fn open(self, outer: &ResponseHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
+    pub fn open(mut self, outer: &ResponseHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
+        self.max_body.get_or_insert(DEFAULT_MAX_BODY);
         let mut stream = self.stream(outer)?;
         let mut content = Vec::new();
         stream.push(body, &mut content)?;
@@ -354,12 +356,12 @@ impl ResponseOpener {
             return Err(Error::Unsealed { status: outer.status });
         }
         let nonce = Vec::with_capacity(self.secret.nonce_len());
-        let reader = Reader::new(self.max_body);
-        Ok(ResponseStream {
-            state: Opening::Nonce { secret: self.secret, nonce },
-            reader,
-            max_body: self.max_body,
-        })
+        let max_body = self.max_body.unwrap_or(match form {
+            Form::Whole => DEFAULT_MAX_BODY,
+            Form::Chunked => u64::MAX,
+        });
+        let reader = Reader::new(max_body);
+        Ok(ResponseStream { state: Opening::Nonce { secret: self.secret, nonce }, reader, max_body })
     }
 }
 
