@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_content, write_head, write_message};
 use crate::http::encapsulation::{ChunkReader, ChunkWriter, Form, RequestSealing, ResponseSecret};
 use crate::http::keys::KeyConfig;
-use crate::http::message::{Method, RequestHead, ResponseHead, Target};
+use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
 use crate::suite::ResponseKey;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -36,7 +36,8 @@ impl InPlace {
     }
 
     /// Also writes the field `name` outside, where a gateway reads it: `authorization`, say.
-    /// **Whoever ends TLS can then steal it**; the service goes on believing the inner one only.
+    /// **Whoever ends TLS can then steal it**; the service goes on believing the inner one only. Fields that describe the
+    /// message (`content-…`, `range`, those of one connection) are [`Error::Misuse`] when the request is sealed.
     #[must_use]
     pub fn expose_field(mut self, name: &str) -> Self {
         self.expose.push(name.to_ascii_lowercase());
@@ -214,6 +215,9 @@ impl<'a> RequestSealer<'a> {
         let mut outer = match self.carriage {
             Carriage::Tunnel(gateway) => RequestHead::new(Method::new("POST")?, gateway.clone()),
             Carriage::InPlace(in_place) => {
+                if in_place.expose.iter().any(|name| describes_message(name)) {
+                    return Err(Error::Misuse("a field that describes the message itself cannot be exposed"));
+                }
                 let method = match inner.method.as_str() {
                     _ if mode == mode::IN_PLACE_POST => Method::new("POST")?,
                     "HEAD" => Method::new("GET")?,
@@ -236,6 +240,11 @@ impl<'a> RequestSealer<'a> {
         }
         Ok(outer)
     }
+}
+
+/// Outside, these would speak of the encapsulation: a length that is another's makes two messages of one.
+fn describes_message(name: &str) -> bool {
+    name.starts_with("content-") || matches!(name, "range" | "trailer") || Headers::is_hop_by_hop(name)
 }
 
 /// IMF-fixdate of RFC 9110 §5.6.7.

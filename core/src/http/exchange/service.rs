@@ -136,8 +136,9 @@ impl ExchangeService {
                 }
             }
         };
-        if in_body.is_some() && outer.headers.one("content-encoding")?.is_some() {
-            return Err(Error::Malformed("an exchange with a content coding"));
+        let mut codings = outer.headers.all("content-encoding").chain(outer.headers.all("range"));
+        if codings.next().is_some() {
+            return Err(Error::Malformed("an exchange with a content coding or a range"));
         }
         let tunnel = self.tunnel_path.as_deref() == Some(outer.target.path());
         if tunnel && (in_field.is_some() || outer.method.as_str() != "POST") {
