@@ -442,3 +442,6 @@ impl TrustedKeys {
 fn signed(body: &[u8]) -> Vec<u8> {
     [label::SERVICE_KEYS, body].concat()
 }
+
+#[cfg(test)]
+mod tests;
