@@ -34,11 +34,11 @@ impl Head for RequestHead {
     const FRAMINGS: [u64; 2] = [0, 2];
 
     fn read_control(bytes: &mut Bytes<'_>) -> Result<Option<Control<Self>>> {
-        let mut part = || bytes.string(MAX_SECTION);
-        let (Some(method), Some(scheme), Some(authority), Some(path)) = (part()?, part()?, part()?, part()?)
-        else {
-            return Ok(None);
-        };
+        // One after the other: behind a part that is incomplete nothing can be read.
+        let Some(method) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(scheme) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(authority) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(path) = bytes.string(MAX_SECTION)? else { return Ok(None) };
         let text =
             |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Malformed("control data is not text"));
         let origin = Origin::new(text(scheme)?, text(authority)?)?;
@@ -441,3 +441,6 @@ impl<H: Head> Reader<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
