@@ -21,5 +21,10 @@ pub use last_seen::LastSeen;
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
 
+#[cfg(fuzzing)]
+pub(crate) use binary::{Head, Reader};
+#[cfg(fuzzing)]
+pub(crate) use encapsulation::RequestSealing;
+
 #[cfg(test)]
 mod conformance;
