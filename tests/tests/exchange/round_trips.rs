@@ -105,6 +105,15 @@ fn what_is_exposed_is_inside_too() {
     assert_eq!(head.headers.text("authorization").unwrap(), Some("Bearer inner"));
 }
 
+#[test]
+fn a_field_is_replaced_in_whatever_case_it_is_named() {
+    let mut head = request("GET", "/n").unwrap();
+    head.headers.add("Accept", "a").unwrap();
+    head.headers.add("accept", "b").unwrap();
+    head.headers.set("ACCEPT", "c").unwrap();
+    assert_eq!(head.headers.all("accept").collect::<Vec<_>>(), [b"c"]);
+}
+
 /// One length for many: a request says no more than the next power's fraction of its own.
 #[test]
 fn whole_messages_are_padded() {
