@@ -13,8 +13,8 @@ Exit codes:
   3  not an envelope that this version reads       [Malformed] [Unsupported] [TooLarge]
   4  not a valid recipient, identity or pin        [InvalidKey]
   5  none of the keys opens it                     [NotRecipient]
-  6  altered, or another context or signer         [Rejected]
-  7  the input ends too early                      [Truncated]";
+  6  altered or cut, or another context or signer  [Rejected]
+  7  cut in the header or between two chunks       [Truncated]";
 
 /// Seal files so that only who you name can open them.
 ///

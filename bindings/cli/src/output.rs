@@ -3,7 +3,7 @@
 use crate::failure::{At, Result};
 use crate::input::named;
 use sealwire::{AtomicFile, Error, to_text};
-use std::fs::{self, OpenOptions, Permissions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,6 @@ enum Sink {
     File {
         file: AtomicFile,
         target: PathBuf,
-        permissions: Option<Permissions>,
     },
     Stream(Box<dyn Write>),
     /// A payload on a terminal, which obeys control characters.
@@ -78,11 +77,8 @@ impl Output {
             writeln!(self.sink, "{last}")?;
         }
         self.sink.flush()?;
-        if let Sink::File { file, target, permissions } = self.sink {
+        if let Sink::File { file, target } = self.sink {
             file.commit().at(target.display())?;
-            if let Some(permissions) = permissions {
-                fs::set_permissions(&target, permissions).at(target.display())?;
-            }
         }
         Ok(())
     }
@@ -108,19 +104,14 @@ impl Write for Output {
 }
 
 impl Sink {
-    /// Replaces files and keeps their permissions; writes into what is not a file (a device, a named pipe), since that must
-    /// not be replaced by one.
+    /// Replaces files; writes into what is not one (a device, a named pipe).
     fn at(path: &Path) -> io::Result<Self> {
-        let old = match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
-            Ok(_) => return Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        // Behind a link stands the file that is meant.
-        let target = if old.is_some() { fs::canonicalize(path)? } else { path.to_path_buf() };
-        Ok(Self::File { file: AtomicFile::create(&target)?, target, permissions: old })
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => {
+                Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?)))
+            }
+            _ => Ok(Self::File { file: AtomicFile::create(path)?, target: path.to_path_buf() }),
+        }
     }
 }
 

@@ -250,6 +250,8 @@ fn a_failed_open_leaves_no_file_and_keeps_an_old_one() {
         shell.fails(code, name, &[&["open", "-o", "old"], &arguments[..]].concat());
         assert_eq!(shell.text("old"), "what was there", "{arguments:?}");
     }
+    let cut = shell.run(&["open", "-i", "alice.key", "-o", "new", "cut.sealed"]);
+    assert!(cut.stderr.contains("altered or cut short"), "{}", cut.stderr);
     shell.no_temporary_files();
 }
 
