@@ -2,10 +2,12 @@
 
 use crate::failure::{At, Result};
 use crate::input::named;
+use crate::interrupt::guarded;
 use sealwire::{AtomicFile, Error, to_text};
-use std::fs::{self, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// What is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -110,7 +112,13 @@ impl Sink {
             Ok(found) if !found.is_file() && !found.is_dir() => {
                 Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?)))
             }
-            _ => Ok(Self::File { file: AtomicFile::create(path)?, target: path.to_path_buf() }),
+            Ok(found) if found.is_file() && is_identity_file(path)? => {
+                Err(Error::Misuse("this is a key file: choose another name for the output").into())
+            }
+            _ => {
+                let file = guarded(|| AtomicFile::create(path))?;
+                Ok(Self::File { file, target: path.to_path_buf() })
+            }
         }
     }
 }
@@ -134,6 +142,22 @@ impl Write for Sink {
             Self::Terminal(terminal) => terminal.flush(),
         }
     }
+}
+
+/// As much of a file as an identity file can be long.
+const IDENTITY_FILE_LIMIT: usize = 64 * 1024;
+
+/// True if an identity stands in the first lines: keys that were written over are lost, with all that was sealed to them.
+fn is_identity_file(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        // What cannot be read can still be replaced.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        opened => opened?,
+    };
+    // Room for all of it, so that it never moves and leaves a copy behind.
+    let mut front = Zeroizing::new(Vec::with_capacity(IDENTITY_FILE_LIMIT + 1));
+    file.take(IDENTITY_FILE_LIMIT as u64).read_to_end(&mut front)?;
+    Ok(front.split(|&byte| byte == b'\n').any(|line| line.trim_ascii().starts_with(b"sealwire-identity1")))
 }
 
 fn is_control(byte: &u8) -> bool {
