@@ -30,11 +30,30 @@ pub(super) enum TextForm {
 }
 
 impl TextForm {
+    const ALL: [Self; 3] = [Self::Recipient, Self::Pin, Self::Identity];
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Recipient => "sealwire",
             Self::Pin => "sealwire-pin",
             Self::Identity => "sealwire-identity",
+        }
+    }
+
+    fn begins(self, text: &str) -> bool {
+        text.strip_prefix(self.prefix()).is_some_and(|rest| rest.starts_with('1'))
+    }
+
+    /// What is wrong if `found` stands where this is needed.
+    fn mismatch(self, found: Self) -> Option<&'static str> {
+        match (found, self) {
+            (Self::Identity, Self::Recipient) => Some("this is an identity (secret), a recipient is needed"),
+            (Self::Identity, Self::Pin) => Some("this is an identity (secret), a pin is needed"),
+            (Self::Pin, Self::Recipient) => Some("this is a pin, the recipient itself is needed"),
+            (Self::Pin, Self::Identity) => Some("this is a pin, an identity (secret) is needed"),
+            (Self::Recipient, Self::Identity) => Some("this is a recipient, an identity (secret) is needed"),
+            (Self::Recipient, Self::Pin) => Some("this is a recipient, its pin is needed"),
+            _ => None,
         }
     }
 
@@ -52,6 +71,11 @@ impl TextForm {
         if text.len() > MAX_TEXT {
             return Err(Error::TooLarge("a key's text has at most 4096 characters"));
         }
+        if let Some(found) = Self::ALL.into_iter().find(|form| form.begins(text))
+            && let Some(mismatch) = self.mismatch(found)
+        {
+            return Err(Error::InvalidKey(mismatch));
+        }
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(Error::InvalidKey("a key's text is in lower case"));
         }
@@ -61,7 +85,9 @@ impl TextForm {
         let checked = CheckedHrpstring::new::<LongBech32m>(text)
             .map_err(|_| Error::InvalidKey("the checksum is wrong: a character was changed or lost"))?;
         if checked.hrp().as_str() != self.prefix() {
-            return Err(Error::InvalidKey("a text of another kind (see the part before the 1)"));
+            return Err(Error::InvalidKey(
+                "a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1",
+            ));
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
         bytes.extend(checked.byte_iter());

@@ -28,7 +28,7 @@ fn ids_are_kept_until_the_date_has_run_out() {
         let service = x25519().window(window);
         let (sealed, _) = seal(&service, &in_place(), request("POST", "/n").unwrap(), b"x").unwrap();
         let (arrived, _) = receive(&service, &sealed).unwrap();
-        assert!(arrived.keep_until() > NOW.saturating_add(window.saturating_mul(2)) || window == u64::MAX);
+        assert!(arrived.keep_until() >= NOW.saturating_add(window.saturating_mul(2)));
     }
 }
 
