@@ -172,6 +172,10 @@ impl App {
                 self.stored.lock().unwrap().insert(path.into(), (kind.unwrap_or_default(), body));
                 return status(201);
             }
+            _ if path.starts_with("/store/") && parts.method == Method::DELETE => {
+                self.stored.lock().unwrap().remove(path);
+                return page(200, "text/plain", "so long");
+            }
             _ if path.starts_with("/store/") => {
                 let Some((kind, body)) = self.stored.lock().unwrap().get(path).cloned() else {
                     return status(404);
