@@ -1030,7 +1030,7 @@ def verify_origin(
     outer: Outer, authority: str, keys: list[bytes], now: int, policy: Policy = Policy()
 ) -> VerifiedOrigin:
     params, signature = which_signature(outer)
-    names = check_components(outer, params, policy)
+    check_components(outer, params, policy)
     check_proofs(outer)  # 7
     given = params.params
     check_types(given)
@@ -1046,7 +1046,6 @@ def verify_origin(
     genuine = sw.verify_strictly(public, signature, signature_base(outer, authority, params))
     need(genuine, REJECTED, "the signature")
     check_body(outer)  # 12
-    assert names
     replay_id = None
     if nonce is not None:
         replay_id = sha256(LABEL("origin nonce") + base64.urlsafe_b64decode(kid + "=") + nonce.encode())
@@ -1081,7 +1080,7 @@ def has_tag(member: InnerList) -> bool:
     return type(tag) is str and tag == ORIGIN_TAG
 
 
-def check_components(outer: Outer, params: InnerList, policy: Policy) -> list[str]:
+def check_components(outer: Outer, params: InnerList, policy: Policy) -> None:
     need(len(params.items) <= 32, TOO_LARGE, "more than 32 components")  # 4
     names = []
     for item in params.items:
@@ -1096,7 +1095,6 @@ def check_components(outer: Outer, params: InnerList, policy: Policy) -> list[st
     there = [name for name in SEVEN if values(outer.fields, name)]
     covered = all(name in names for name in (*AT, *there, *policy.demanded))
     need(covered, REJECTED, "a component is not covered")  # 6
-    return names
 
 
 def digests(outer: Outer) -> dict[str, bytes]:
