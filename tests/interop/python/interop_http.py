@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sealwire_client as sc
+import sealwire_fields as sf
 import sealwire_hpke as hpke
 import sealwire_http as sh
 import sealwire_spec as sw
@@ -110,9 +111,11 @@ def http_client(ask: dict) -> dict:
     identity = sw.parse_identity(ask["identity"]) if ask.get("identity") else None
     pins = [sw.parse_pin(pin) for pin in ask["pins"]]
     client = sc.Client(ask["origin"], pins, identity, ask.get("connect", ""))
+    if "clock" in ask:
+        client.clock = lambda: ask["clock"]
     if "document" in ask:
         document = sw.from_text(ask["document"])
-        client.keys = sh.read_document(document, client.origin, pins, client.memory, ask["now"])
+        client.keys = sh.read_document(document, client.origin, pins, client.memory, client.clock())
     return {"client": put(clients, client)}
 
 
@@ -159,13 +162,20 @@ def http_document(ask: dict) -> dict:
     return {"serial": keys.serial, "expires": keys.expires, "key_id": keys.key.key_id}
 
 
-def http_message(ask: dict) -> dict:
-    """A Binary HTTP request, read."""
-    request = sh.read_request(sw.from_text(ask["message"]))
-    return {
-        "method": request.method, "scheme": request.scheme, "authority": request.authority,
-        "target": request.target, "fields": fields_to_json(request.fields), "content": sw.to_text(request.content),
-    }  # fmt: skip
+def http_seal_raw(ask: dict) -> dict:
+    """Any bytes as the message of a request to that method and path, and what this side says to them."""
+    client, message = clients[ask["client"]], sw.from_text(ask["message"])
+    exchange = sh.begin(client.keys.key, sh.WHOLE)
+    body = sh.seal_request(exchange, [message])
+    outer = sh.Outer(ask["method"], ask["path"], None, [("content-type", sh.WHOLE.request_type)], body)
+    scheme, _, authority = client.origin.partition("://")
+    service = sh.Service(scheme, authority, [], tunnel_path="/gateway", post_carrier=True)
+    try:
+        sh.check_inner(service, outer, sh.read_request(message), client.clock(), None)
+        verdict = "ok"
+    except sw.SealwireError as error:
+        verdict = error.code
+    return {"verdict": verdict} | outer_to_json(outer)
 
 
 def origin_sign(ask: dict) -> dict:
@@ -193,6 +203,8 @@ def http_vectors(_: dict) -> dict:
     return {
         "hpke": sum(hpke.check_vectors(read(f"hpke/{name}.json")) for name in ("rfc9180-x25519", "hpke-pq")),
         "x_wing": hpke.check_xwing_vectors(read("hpke/x-wing.json")),
+        "fields": sf.check_vectors([v for path in sorted((VECTORS / "structured-fields").glob("*.json"))
+                                    for v in read(f"structured-fields/{path.name}")]),
     }
 
 
@@ -251,6 +263,6 @@ OPERATIONS = {
     operation.__name__: operation
     for operation in (
         http_service, http_open, http_answer, http_client, http_keys, http_send, http_seal, http_read, http_document,
-        http_message, origin_sign, origin_verify, http_vectors, worked_exchange, worked_signature,
+        http_seal_raw, origin_sign, origin_verify, http_vectors, worked_exchange, worked_signature,
     )
 }  # fmt: skip

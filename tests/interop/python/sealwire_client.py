@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ class Client:
     connect: str = ""
     memory: sh.Memory = field(default_factory=sh.Memory)
     keys: sh.Keys | None = None
+    clock: Callable[[], int] = lambda: int(time.time())
     http: httpx.Client = field(default_factory=lambda: httpx.Client(follow_redirects=False, timeout=20))
 
     @property
@@ -37,21 +38,21 @@ class Client:
         good = answer.status_code == 200 and sh.values(fields, "content-type") == [sh.KEYS_TYPE]
         if not good or sh.values(fields, "content-encoding"):
             raise sh.Unsealed(answer.status_code)
-        self.keys = sh.read_document(document, self.origin, self.pins, self.memory, now())
+        self.keys = sh.read_document(document, self.origin, self.pins, self.memory, self.clock())
         return self.keys
 
     def seal(self, method: str, target: str, fields: sh.Fields, content: bytes, **options: Any) -> sh.Sealed:
         """A request that is ready to send: sealed with the newest key, and signed if there is an identity."""
-        if self.keys is None or self.keys.expires <= now():
+        if self.keys is None or self.keys.expires <= self.clock():
             self.fetch_keys()
         scheme = self.origin.partition("://")[0]
         request = sh.Request(method, scheme, self.authority, target, fields, content)
         signer = None if self.identity is None else sh.key_id(self.identity.signing_public)
-        sealed = sh.seal(self.keys.key, request, now(), signer=signer, **options)
+        sealed = sh.seal(self.keys.key, request, self.clock(), signer=signer, **options)
         if self.identity is not None:
             begun = sealed.exchange.form.chunked and sealed.outer.body
             head = sealed.exchange.head if begun else b""
-            sh.sign_origin(sealed.outer, self.authority, self.identity, now(), head=head)
+            sh.sign_origin(sealed.outer, self.authority, self.identity, self.clock(), head=head)
         return sealed
 
     @contextmanager
@@ -144,7 +145,3 @@ def limited(answer: httpx.Response, most: int) -> Iterator[bytes]:
 
 def fields_of(answer: httpx.Response) -> sh.Fields:
     return [(name.decode("latin-1").lower(), value) for name, value in answer.headers.raw]
-
-
-def now() -> int:
-    return int(time.time())

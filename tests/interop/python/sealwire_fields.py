@@ -85,7 +85,6 @@ class _Parser:
         self.skip(" ")
         while self.more():
             key = self.match(KEY)[0]
-            members.pop(key, None)
             if self.eat("="):
                 members[key] = self.inner_list() if self.peek() == "(" else self.item()
             else:
@@ -116,7 +115,6 @@ class _Parser:
         while self.eat(";"):
             self.skip(" ")
             key = self.match(KEY)[0]
-            params.pop(key, None)
             params[key] = self.bare() if self.eat("=") else True
         return params
 
@@ -219,3 +217,31 @@ def write_bare(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+# ---- others' vectors --------------------------------------------------------------------------
+
+
+def check_vectors(vectors: list[dict]) -> int:
+    """How many of them (dictionaries and items) were read and refused as they say, and written canonically."""
+    done = 0
+    for vector in vectors:
+        kind = vector["header_type"]
+        if kind == "list" or "raw" not in vector:
+            continue
+        text = ", ".join(vector["raw"])
+        try:
+            parsed = parse_dictionary(text) if kind == "dictionary" else parse_item(text)
+        except SealwireError:
+            assert vector.get("must_fail") or vector.get("can_fail"), vector["name"]
+        else:
+            assert not vector.get("must_fail"), vector["name"]
+            written = write_dictionary(parsed) if kind == "dictionary" else write_item(parsed)
+            canonical = vector.get("canonical", vector["raw"])
+            assert written == ", ".join(canonical), (vector["name"], written, canonical)
+        done += 1
+    return done
+
+
+def write_item(item: Item) -> str:
+    return write_bare(item.value) + write_params(item.params)

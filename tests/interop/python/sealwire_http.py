@@ -688,12 +688,21 @@ class Opened:
 
 def open_exchange(service: Service, outer: Outer, now: int, signer: str | None = None) -> Opened:
     form, body = carried(outer)  # 1
-    tunnel = service.tunnel_path is not None and outer.path == service.tunnel_path  # 2
-    if tunnel:
+    if is_tunnel(service, outer):  # 2
         in_body = not values(outer.fields, "sealwire-exchange")
         need(outer.method == "POST" and in_body, MALFORMED, "a tunnel is a POST with a body")
     exchange, message = open_request(service.keys, form, body, now)  # 3
     inner = read_request(message)
+    check_inner(service, outer, inner, now, signer)
+    remember(service, exchange.replay_id, now)  # 10
+    fields = [(name, value) for name, value in inner.fields if not name.startswith("sealwire-")]  # 11
+    target = service.local_prefix + inner.target[len(service.public_prefix) :]
+    request = Request(inner.method, inner.scheme, inner.authority, target, fields, inner.content)
+    return Opened(request, exchange, inner.method == "HEAD")
+
+
+def check_inner(service: Service, outer: Outer, inner: Request, now: int, signer: str | None) -> None:
+    tunnel = is_tunnel(service, outer)
     check_mode(service, tunnel, outer.method, inner)  # 4
     if not tunnel:  # 5
         need(outer.path.startswith(service.local_prefix), REJECTED, "another path")
@@ -707,11 +716,10 @@ def open_exchange(service: Service, outer: Outer, now: int, signer: str | None =
     need(inner.target.startswith(service.public_prefix + "/"), REJECTED, "another prefix")  # 8
     named = one(inner.fields, "sealwire-signer")
     need(named == (signer.encode() if signer else None), REJECTED, "another signer")  # 9
-    remember(service, exchange.replay_id, now)  # 10
-    fields = [(name, value) for name, value in inner.fields if not name.startswith("sealwire-")]  # 11
-    target = service.local_prefix + inner.target[len(service.public_prefix) :]
-    request = Request(inner.method, inner.scheme, inner.authority, target, fields, inner.content)
-    return Opened(request, exchange, inner.method == "HEAD")
+
+
+def is_tunnel(service: Service, outer: Outer) -> bool:
+    return service.tunnel_path is not None and outer.path == service.tunnel_path
 
 
 def check_mode(service: Service, tunnel: bool, method: str, inner: Request) -> None:
