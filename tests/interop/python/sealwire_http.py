@@ -329,6 +329,14 @@ def one(fields: Fields, name: str) -> bytes | None:
     return found[0] if found else None
 
 
+def text(fields: Fields, name: str) -> str | None:
+    try:
+        value = one(fields, name)
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        raise SealwireError(MALFORMED, "a field that is text and is not UTF-8") from None
+
+
 def check_method(method: bytes) -> str:
     need(1 <= len(method) <= MAX_METHOD and TOKEN.fullmatch(method), MALFORMED, "a method")
     need(method not in (b"CONNECT", b"TRACE"), UNSUPPORTED, "CONNECT or TRACE")
@@ -340,7 +348,7 @@ def check_origin(scheme: str, authority: str) -> None:
     match = HOST.fullmatch(authority)
     need(len(authority) <= MAX_AUTHORITY and match is not None, MALFORMED, "an authority")
     port = int(match[1]) if match[1] else None
-    need(port is None or (port <= 65535 and port != DEFAULT_PORT[scheme]), MALFORMED, "a port")
+    need(port is None or (1 <= port <= 65535 and port != DEFAULT_PORT[scheme]), MALFORMED, "a port")
 
 
 def check_target(target: str) -> None:
@@ -363,8 +371,10 @@ def check_fields(fields: Fields) -> None:
 
 
 def check_request(request: Request) -> None:
-    length = one(request.fields, "content-length")
-    need(length in (None, str(len(request.content)).encode()), MALFORMED, "a wrong content-length")
+    length = text(request.fields, "content-length")
+    if length is not None:
+        need(re.fullmatch("[0-9]+", length), MALFORMED, "a content-length that is no number")
+        need(int(length) == len(request.content), MALFORMED, "a wrong content-length")
 
 
 # ---- §18.2 Message: writing -------------------------------------------------------------------
@@ -433,12 +443,12 @@ class MessageReader:
         return out
 
     def end(self) -> None:
-        """Nothing follows. Empty content and trailers may be missing."""
-        at_end = self.buffer == b"" and (self.state in ("padding", "trailers") or self._content_is_missing())
-        need(at_end, TRUNCATED, "the message ends elsewhere")
-
-    def _content_is_missing(self) -> bool:
-        return self.state == "content" and self.size == 0
+        """Nothing follows. Sections at the end may be missing, as if they were there and empty."""
+        if self.state == "head" and self.buffer:
+            self.feed(b"\x00")  # an empty section of fields, in both framings
+            need(self.head is not None and not self.head.fields, TRUNCATED, "the message ends in its head")
+        missing = self.state in ("padding", "trailers") or (self.state == "content" and self.size == 0)
+        need(missing and self.buffer == b"", TRUNCATED, "the message ends elsewhere")
 
     def _step(self, out: list[bytes]) -> bool:
         cursor = Cursor(self.buffer)
@@ -459,7 +469,10 @@ class MessageReader:
             if self.left == 0:
                 self.state = "trailers" if self.known else "content"
         elif self.state == "trailers":
-            need(cursor.varint() == 0, UNSUPPORTED, "trailers")
+            size = cursor.varint()
+            need(size <= MAX_SECTION, TOO_LARGE, "a section of fields")
+            cursor.take(size)
+            need(size == 0, UNSUPPORTED, "trailers")
             self.state = "padding"
         else:
             need(not any(self.buffer), MALFORMED, "something behind the message")
@@ -566,15 +579,15 @@ def imf_fixdate(now: int) -> bytes:
     return text.encode()
 
 
-def parse_imf_fixdate(value: bytes) -> int | None:
-    match = re.fullmatch(rb"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", value)
+def parse_imf_fixdate(value: str) -> int | None:
+    match = re.fullmatch(r"\w{3}, (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT", value)
     try:
         day, year, hour, minute, second = (int(match[i]) for i in (1, 3, 4, 5, 6))
-        month = MONTHS.index(match[2].decode()) + 1
+        month = MONTHS.index(match[2]) + 1
         seconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
-    except (TypeError, ValueError, UnicodeDecodeError):
+    except (TypeError, ValueError):
         return None
-    return seconds if imf_fixdate(seconds) == value else None
+    return seconds if imf_fixdate(seconds).decode() == value else None
 
 
 @dataclass
@@ -711,11 +724,11 @@ def check_inner(service: Service, outer: Outer, inner: Request, now: int, signer
         need(outer.query is None or outer.query == inner.query, REJECTED, "another query")
     own = (service.scheme, service.authority)
     need((inner.scheme, inner.authority) == own, REJECTED, "another origin")  # 6
-    date = parse_imf_fixdate(one(inner.fields, "date") or b"")  # 7
+    date = parse_imf_fixdate(text(inner.fields, "date") or "")  # 7
     need(date is not None and abs(now - date) <= service.window, EXPIRED, "not of now")
     need(inner.target.startswith(service.public_prefix + "/"), REJECTED, "another prefix")  # 8
-    named = one(inner.fields, "sealwire-signer")
-    need(named == (signer.encode() if signer else None), REJECTED, "another signer")  # 9
+    named = text(inner.fields, "sealwire-signer")
+    need(named == signer, REJECTED, "another signer")  # 9
 
 
 def is_tunnel(service: Service, outer: Outer) -> bool:
@@ -723,14 +736,14 @@ def is_tunnel(service: Service, outer: Outer) -> bool:
 
 
 def check_mode(service: Service, tunnel: bool, method: str, inner: Request) -> None:
-    mode = one(inner.fields, "sealwire-mode")
+    mode = text(inner.fields, "sealwire-mode")
     if tunnel:
-        need(mode in (None, b"tunnel"), REJECTED, "moved into the tunnel")
+        need(mode in (None, TUNNEL), REJECTED, "moved into the tunnel")
         return
-    if mode == b"in-place":
+    if mode == IN_PLACE:
         allowed = method == inner.method or (method, inner.method) == ("GET", "HEAD")
     else:
-        allowed = mode == b"in-place-post" and service.post_carrier and method == "POST"
+        allowed = mode == IN_PLACE_POST and service.post_carrier and method == "POST"
         allowed = allowed and inner.method in WITHOUT_CONTENT
     need(allowed, REJECTED, "moved to another method or mode")
 
