@@ -256,7 +256,7 @@ async fn echo(request: Request) -> Response {
 
 /// Five events, each sent only after a pause.
 async fn events() -> Response {
-    let events = futures_util::stream::unfold(0, |number| async move {
+    let events = futures::stream::unfold(0, |number| async move {
         if number == 5 {
             return None;
         }

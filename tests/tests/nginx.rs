@@ -222,7 +222,7 @@ async fn echo(request: Request) -> Response {
 
 /// Three events, each when the gate lets it out.
 async fn events(State(gate): State<Arc<Semaphore>>) -> Response {
-    let events = futures_util::stream::unfold((0, gate), |(number, gate)| async move {
+    let events = futures::stream::unfold((0, gate), |(number, gate)| async move {
         if number == 3 {
             return None;
         }

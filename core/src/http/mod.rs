@@ -16,6 +16,8 @@ mod signature;
 mod exchange;
 mod keys;
 mod encapsulation;
+#[cfg(feature = "redis")]
+mod redis_cache;
 mod replay;
 mod last_seen;
 mod binary;
@@ -40,6 +42,8 @@ pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHea
 pub use observe::{Counters, Event, Observer, Operation};
 #[cfg(feature = "reqwest")]
 pub use policy::{Policy, Rule};
+#[cfg(feature = "redis")]
+pub use redis_cache::RedisReplayCache;
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
 #[cfg(feature = "reqwest")]
 pub use resource::{ENVELOPE_MEDIA_TYPE, ListItem, SealedResource};
@@ -48,5 +52,12 @@ pub use signature::{
     RequestVerifier, SignedBody, VerifiedBody, VerifiedHead,
 };
 
+#[cfg(fuzzing)]
+pub(crate) use binary::{Head, Reader};
+#[cfg(fuzzing)]
+pub(crate) use encapsulation::RequestSealing;
+
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod worked_example;

@@ -45,6 +45,8 @@ def unlockers(by: dict) -> list[sw.Key]:
         return [sw.parse_identity(by["identity"])]
     if "identities" in by:
         return [sw.parse_identity(text) for text in by["identities"]]
+    if "keyring" in by:
+        return [key for one in by["keyring"] for key in unlockers(one)]
     if "passphrase" in by:
         return [sw.Passphrase(by["passphrase"])]
     return [sw.SymmetricKey(bytes.fromhex(by["key"]))]
