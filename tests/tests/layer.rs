@@ -300,7 +300,8 @@ async fn nothing_slips_through_an_exception() {
         let request = format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
         send_raw(service.address, request.as_bytes()).await
     };
-    for target in ["/health", "/health?x=/secret", "/public/a", "/public/a/b.css", "/public/", "/public/..x"] {
+    for target in ["/health", "/health?x=/secret", "/public/a", "/public/a/b.css", "/public/", "/public/..x"]
+    {
         assert_eq!(raw("GET", target).await.status, 200, "{target}");
     }
     let calls = service.app.calls();
