@@ -109,43 +109,36 @@ impl Client {
     }
 
     /// A GET.
-    #[must_use]
     pub fn get(&self, url: &str) -> RequestBuilder {
         self.request("GET", url)
     }
 
     /// A HEAD.
-    #[must_use]
     pub fn head(&self, url: &str) -> RequestBuilder {
         self.request("HEAD", url)
     }
 
     /// A POST.
-    #[must_use]
     pub fn post(&self, url: &str) -> RequestBuilder {
         self.request("POST", url)
     }
 
     /// A PUT.
-    #[must_use]
     pub fn put(&self, url: &str) -> RequestBuilder {
         self.request("PUT", url)
     }
 
     /// A PATCH.
-    #[must_use]
     pub fn patch(&self, url: &str) -> RequestBuilder {
         self.request("PATCH", url)
     }
 
     /// A DELETE.
-    #[must_use]
     pub fn delete(&self, url: &str) -> RequestBuilder {
         self.request("DELETE", url)
     }
 
     /// A request with any method. What is wrong with it is said by [`RequestBuilder::send`].
-    #[must_use]
     pub fn request(&self, method: &str, url: &str) -> RequestBuilder {
         let head = Method::new(method).and_then(|method| Ok(RequestHead::new(method, target(url)?)));
         RequestBuilder { client: self.clone(), head, body: Body::None, with: With::default() }
@@ -844,5 +837,40 @@ impl Response {
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Response({})", self.head.status)
+    }
+}
+
+/// The same client for stacks that are built of tower services. A response's extensions hold the [`Sender`](super::Sender) of a sealed resource.
+#[cfg(feature = "tower")]
+impl tower_service::Service<http::Request<Bytes>> for Client {
+    type Response = http::Response<Bytes>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Bytes>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let mut builder = self.request(parts.method.as_str(), &parts.uri.to_string());
+        for (name, value) in &parts.headers {
+            builder = builder.header(name.as_str(), value.as_bytes());
+        }
+        if !body.is_empty() {
+            builder = builder.body(body);
+        }
+        Box::pin(async move {
+            let answer = builder.send().await?;
+            let mut response = http::Response::builder().status(answer.status());
+            for (name, value) in answer.headers().iter() {
+                response = response.header(name, value);
+            }
+            if let Some(signer) = answer.signer() {
+                response = response.extension(super::Sender(signer));
+            }
+            let body = answer.bytes().await?.into();
+            response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))
+        })
     }
 }

@@ -51,7 +51,7 @@ async fn story() -> Outcome<()> {
 
     show::title("Sealwire: a notes API that stores what it cannot read");
     show::line(format!("server   http://{}, with no key and no line of Sealwire in it", server.address));
-    show::line(format!("database {}", database.display()));
+    show::line(format!("database {} (removed at the end)", database.display()));
     show::line(dim(
         "Each person is a client with a key store of its own. The calls are real HTTP, here without TLS:",
     ));

@@ -118,7 +118,8 @@ impl SealwireLayer {
     #[must_use]
     pub fn exchanges(service: ExchangeService, identity: Identity) -> Self {
         let url = service.url().clone();
-        let published = Published { service: Arc::new(service), identity: identity.into(), next_pins: Vec::new() };
+        let published =
+            Published { service: Arc::new(service), identity: identity.into(), next_pins: Vec::new() };
         Self::with(url, Some(published))
     }
 
