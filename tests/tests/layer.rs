@@ -255,6 +255,10 @@ async fn instances_that_share_a_cache_share_what_they_have_seen() {
     // A process that has just begun does not know what was there before.
     let young = Service::start(|layer| layer.replay(Arc::new(MemoryReplayCache::new(9, now() + 5)))).await;
     refused(&young, &young.craft("GET", "/a").seal(&young).0, 400, Operation::Open, "Expired").await;
+    let cache = Arc::new(MemoryReplayCache::new(9, now() + 5));
+    let young = Service::gateway(|layer| layer.verify(known_devices()).replay(cache)).await;
+    let signed = young.craft("GET", "/a").signed_by(&DEVICE).plain();
+    refused(&young, &signed, 401, Operation::Verify, "Expired").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
