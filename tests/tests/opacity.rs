@@ -10,7 +10,7 @@ use sealwire::http::{
     SealedResource, SealwireLayer, ServiceKeys, ServicePins,
 };
 use sealwire::testing::{Canaries, Canary, OpacityCheck, OpacityReport, Recorder, Tampering};
-use sealwire::{Aead, Error, Identity, Kem, Result, SealContext};
+use sealwire::{Aead, Error, Identity, Kem, Result};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -79,13 +79,13 @@ fn a_canary_is_found_in_every_form() {
     let forms: Vec<(&str, usize, Vec<u8>)> = vec![
         ("plaintext", 3, text(&format!("a: {TEXT}."))),
         ("plaintext", 0, text(&TEXT.to_uppercase().replace('É', "é"))),
-        ("base64", 8, text("eyJrIjpDb3JyZWN0LUhvcnNlK0JhdHRlcnkvU3RhcGxlIMOpIn0=")),
+        ("base64", 7, text("eyJrIjpDb3JyZWN0LUhvcnNlK0JhdHRlcnkvU3RhcGxlIMOpIn0=")),
         ("base64", 8, text("eyJrIjp4Q29ycmVjdC1Ib3JzZStCYXR0ZXJ5L1N0YXBsZSDDqSJ9")),
         ("base64", 10, text("eyJrIjp4eUNvcnJlY3QtSG9yc2UrQmF0dGVyeS9TdGFwbGUgw6kifQ==")),
         ("base64", 3, text("-_9Db3JyZWN0LUhvcnNlK0JhdHRlcnkvU3RhcGxlIMOp-_8")),
         (
             "across white space > base64",
-            68,
+            67,
             text(
                 "enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enp6enpDb3JyZWN0\nLUhvcnNlK0JhdHRlcnkvU3RhcGxlIMOp\n",
             ),
@@ -101,7 +101,7 @@ fn a_canary_is_found_in_every_form() {
                 "%43%6f%72%72%65%63%74%2d%48%6f%72%73%65%2b%42%61%74%74%65%72%79%2f%53%74%61%70%6c%65%20%c3%a9",
             ),
         ),
-        ("percent-encoded > base64", 2, text("d=YUNvcnJlY3QtSG9yc2UrQmF0dGVyeS9TdGFwbGUgw6k%3D")),
+        ("percent-encoded > base64", 4, text("d=YUNvcn%4A%6cY3QtSG9yc2UrQmF0dGVyeS9TdGFwbGUgw6k%3D")),
         ("escaped", 1, text(r#""Correct-Horse+Battery/Staple \u00e9""#)),
         ("escaped", 1, text(r#""Correct-Horse+Battery\/Staple é""#)),
         (
@@ -121,29 +121,29 @@ fn a_canary_is_found_in_every_form() {
                 "[67, 111, 114, 114, 101, 99, 116, 45, 72, 111, 114, 115, 101, 43, 66, 97, 116, 116, 101, 114, 121, 47, 83, 116, 97, 112, 108, 101, 32, 195, 169]",
             ),
         ),
-        ("gzip > plaintext", 2, [b"xx".to_vec(), unhex(gzip)].concat()),
-        ("gzip > plaintext", 0, unhex(&gzip[..gzip.len() - 16])),
+        ("gzip", 2, [b"xx".to_vec(), unhex(gzip)].concat()),
+        ("gzip", 0, unhex(&gzip[..gzip.len() - 16])),
         (
-            "zlib > plaintext",
+            "zlib",
             1,
             unhex(
                 "00789ccbcb2f49b55270ce2f2a4a4d2ed1f5c82f2a4ed5764a2c29492daad40f2e492cc8495538bc5221352f05003f190f92",
             ),
         ),
         (
-            "deflate > plaintext",
+            "deflate",
             0,
             unhex("cbcb2f49b55270ce2f2a4a4d2ed1f5c82f2a4ed5764a2c29492daad40f2e492cc8495538bc5221352f0500"),
         ),
         (
-            "gzip > gzip > plaintext",
+            "gzip > base64 > gzip",
             0,
             unhex(
-                "1f8b08002a5f056b02ff013900c6ff1f8b08002a5f056b02ffcbcb2f49b55270ce2f2a4a4d2ed1f5c82f2a4ed5764a2c29492daad40f2e492cc8495538bc1200ba5910ae25000000f03d852d39000000",
+                "1f8b0800000000000203ab56aa52b252f23029f674840067478b321f1f835cc3d03c177f9fca02ef9060f320cbe4f432ef6cf3b094ecfc62efd0ec92c292c0009fecece24ad79c307f9ff260479f8228576f931c90014ab5e810006a953ea664000000",
             ),
         ),
         (
-            "base64 > gzip > plaintext",
+            "base64 > gzip",
             5,
             text("data:H4sIAAAAAAACA8vLL0m1UnDOLypKTS7R9cgvKk7VdkosKUktqtQPLkksyElVOLxSITUvBQD+vcUUKQAAAA=="),
         ),
@@ -166,9 +166,9 @@ fn a_canary_is_found_in_every_form() {
 async fn what_inflates_without_end_is_an_error() {
     let (_, canaries) = marker();
     let (recorder, _listener) = recorder().await;
-    // 64 × 16 MiB of zeros, by stored blocks' opposite: deflate's longest matches, gzip in gzip would be needed for more.
+    // 2,200,000 times the longest match, 258 bytes: 541 MiB out of 3.5 MB.
     let mut bomb = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3];
-    // A fixed block: literal 0, then matches of 258 at distance 1: code 285 is 11000101, distance 0 is 00000.
+    // RFC 1951 §3.2.6: a last block with fixed codes; the literal 0 (00110000); length 258 (11000101) at distance 1 (00000).
     let mut bits = vec![1, 1, 0];
     bits.extend([0, 0, 1, 1, 0, 0, 0, 0]);
     for _ in 0..2_200_000 {
@@ -314,7 +314,7 @@ async fn more_than_is_kept_is_an_error() {
 async fn leaks_on_the_wire_are_found() {
     let (canary, canaries) = marker();
     let gzip = unhex(
-        "1f8b0800000000000203ab564aca4fa954b252722e2a4a4d2ed1f5c82f2a4ed5764a2c29492daad40f2e492cc8495538bc52a9160025d8b3152a000000",
+        "1f8b0800000000000203ab564aca4fa954b25272ce2f2a4a4d2ed1f5c82f2a4ed5764a2c29492daad40f2e492cc8495538bc52a91600734b2f242a000000",
     );
     let brotli = |body: &'static [u8]| ([("content-encoding", "br")], body);
     let app = Router::new()
@@ -338,7 +338,7 @@ async fn leaks_on_the_wire_are_found() {
         "answer to request 5: cannot look into the content coding br",
         "request 1, as plaintext",
         "request 2, as base64",
-        "answer to request 3, as gzip > plaintext",
+        "answer to request 3, as gzip",
         "request 4, as hex",
     ];
     assert_eq!(found, expected, "{report}");
@@ -383,7 +383,8 @@ impl App {
         }
         let routes = Router::new()
             .route("/echo", post(async |body: String| body))
-            .route("/list", get(async || "one, two"));
+            .route("/list", get(async || "one, two"))
+            .route("/long", get(async || "x".repeat(100_000)));
         let app = Router::new().fallback_service(layer(sealing).layer(routes));
         tokio::spawn(async move { axum::serve(listener, app).await });
         let rule = rule(Rule::at(recorder.url(), "/{rest..}").unwrap().exchange().sign());
@@ -476,9 +477,6 @@ async fn an_app_that_only_stores_envelopes_passes() {
         .unwrap();
     report.assert_opaque();
     assert_eq!(report.items().iter().filter(|item| item.name.starts_with("save 17")).count(), 1 + 9 + 1);
-
-    // The reader itself refuses another note, and another's answer, where no gateway does.
-    let _ = SealContext::new("notes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -572,7 +570,8 @@ async fn a_server_that_takes_plain_requests_is_found() {
             async move { request.send().await?.text().await }
         });
     let report = check.run().await.unwrap();
-    assert!(accepted(&report, "echo").is_empty(), "{report}");
+    // Whoever sends it to the plain path gets past the layer, and is stopped by the app alone.
+    assert_eq!(accepted(&report, "echo"), ["swapped path"], "{report}");
     assert!(accepted(&report, "list").contains(&"unprotected request"));
 }
 
@@ -599,9 +598,14 @@ async fn a_client_that_ignores_the_end_of_a_stream_is_found() {
     };
     let check = OpacityCheck::new(&app.recorder, &canaries)
         .call("echo", |url| call("POST", format!("{url}/echo")))
-        .call("list", |url| call("GET", format!("{url}/list")));
+        .call("long", |url| call("GET", format!("{url}/long")));
     let report = check.run().await.unwrap();
-    assert!(accepted(&report, "list").contains(&"truncated answer"), "{report}");
+    // An altered byte may be seen before the call has its answer, as the network cuts the pieces.
+    let accepted = accepted(&report, "long");
+    assert_eq!(
+        accepted.iter().filter(|name| **name != "altered answer").collect::<Vec<_>>(),
+        [&"truncated answer"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,12 +15,13 @@ const MAX_DECODED: usize = 512 * 1024 * 1024;
 const MIN_RUN: usize = 20;
 /// How far two finds of a canary have to lie apart to be two: the same one is found in several ways.
 const SAME_PLACE: usize = 8;
+const PLAINTEXT: &str = "plaintext";
 const NO_SPACE: &str = "across white space";
 
 /// Where a canary was found.
 pub(super) struct Find {
     pub(super) canary: usize,
-    /// From the outermost form to the innermost: `gzip > plaintext`.
+    /// From the outermost form to the innermost: `gzip > hex`.
     pub(super) form: String,
     pub(super) offset: usize,
 }
@@ -79,7 +80,7 @@ fn patterns(canary: usize, text: &str) -> Vec<Pattern> {
     let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let numbers = bytes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut patterns = vec![
-        pattern("plaintext", bytes.to_vec(), true),
+        pattern(PLAINTEXT, bytes.to_vec(), true),
         pattern("UTF-16", text.encode_utf16().flat_map(u16::to_le_bytes).collect(), false),
         pattern("UTF-16", text.encode_utf16().flat_map(u16::to_be_bytes).collect(), false),
         pattern("hex", hex.into_bytes(), true),
@@ -157,7 +158,11 @@ impl Dig<'_> {
     fn found(&mut self, pattern: &Pattern, offset: usize) {
         let same = |find: &Find| find.canary == pattern.canary && find.offset.abs_diff(offset) < SAME_PLACE;
         if !self.finds.iter().any(same) {
-            let form = [&self.forms[..], &[pattern.form]].concat().join(" > ");
+            let mut forms = self.forms.clone();
+            if forms.is_empty() || pattern.form != PLAINTEXT {
+                forms.push(pattern.form);
+            }
+            let form = forms.join(" > ");
             self.finds.push(Find { canary: pattern.canary, form, offset });
         }
     }
