@@ -299,7 +299,7 @@ fn policy(service: &Service, senders: &[sealwire::Signer]) -> sealwire::Result<P
     let notes = || SealedResource::new("notes", "id").senders(senders);
     let tunnel = Carriage::Tunnel(Target::new(Origin::parse(&service.origin)?, TUNNEL)?);
     Ok(Policy::new()
-        .service(&service.origin, ServicePins::new([service.pin.clone()]))?
+        .service(&service.origin, ServicePins::new([service.pin]))?
         .rule(at("/notes")?.seal(notes().list("id", "envelope")).sign())
         .rule(at("/notes/{id}")?.seal(notes()).sign())
         // What this app seals and opens itself, as streams and headers, and public keys.

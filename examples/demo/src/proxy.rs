@@ -34,6 +34,9 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// What has passed, as the server got it and answered it.
+pub(crate) type Passed = Vec<(Call, Answer)>;
+
 /// What becomes of a request.
 pub(crate) enum Step {
     /// The server gets it, changed or not.
@@ -82,7 +85,7 @@ struct Shared {
     http: reqwest::Client,
     upstream: Mutex<Option<SocketAddr>>,
     tamper: Mutex<Option<Arc<Tamper>>>,
-    copies: Mutex<Vec<(Call, Answer)>>,
+    copies: Mutex<Passed>,
     wire: Mutex<Option<Vec<u8>>>,
     led_astray: AtomicUsize,
 }
@@ -127,11 +130,7 @@ impl Proxy {
     }
 
     /// Tampers with what passes while `call` is under way. Gives what came of it, and copies of what passed.
-    pub(crate) async fn tampering<T>(
-        &self,
-        tamper: Tamper,
-        call: impl Future<Output = T>,
-    ) -> (T, Vec<(Call, Answer)>) {
+    pub(crate) async fn tampering<T>(&self, tamper: Tamper, call: impl Future<Output = T>) -> (T, Passed) {
         *lock(&self.shared.tamper) = Some(Arc::new(tamper));
         let outcome = call.await;
         *lock(&self.shared.tamper) = None;
@@ -217,7 +216,10 @@ impl Shared {
     async fn ask(&self, server: SocketAddr, call: &Call) -> Outcome<Answer> {
         let response = self.send(server, call).await?;
         let (status, headers) = (response.status(), of_the_message(response.headers()));
-        Ok(Answer { status, headers, body: response.bytes().await? })
+        let body = response.bytes().await?;
+        self.record(format!("{status} {headers:?}\n").as_bytes());
+        self.record(&body);
+        Ok(Answer { status, headers, body })
     }
 }
 

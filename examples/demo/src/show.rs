@@ -93,6 +93,19 @@ pub(crate) fn side_by_side(left: (&str, &[String]), right: (&str, &[String])) {
     }
 }
 
+/// `text` as lines that fit a column, cut between words.
+pub(crate) fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= COLUMN => *line = format!("{line} {word}"),
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
+}
+
 fn fit(text: &str) -> String {
     format!("{text:<COLUMN$}")
 }
@@ -103,10 +116,10 @@ pub(crate) fn table_row(did: &str, refused_by: &str, code: &str, held: bool) {
     out(format_args!("   {did:<49} {} {code}", dim(format!("{refused_by:<33}"))));
 }
 
-pub(crate) fn table_head(who: &str) {
+pub(crate) fn table_head(acts: &str) {
     out(format_args!(
         "\n   {} {} {}",
-        bold(format!("{:<49}", format!("what the {who} did"))),
+        bold(format!("{:<49}", acts)),
         bold(format!("{:<33}", "what refused it")),
         bold("code")
     ));

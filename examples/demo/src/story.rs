@@ -333,13 +333,9 @@ async fn alice_asks(world: &World, report: &mut Report) -> Outcome<()> {
     let (outer, _) = passed.last().ok_or("nothing passed")?;
     let field = |name: &str| outer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("-");
     let last = world.log.lines().last().cloned().unwrap_or_default();
-    let left = [
-        QUESTION.chars().take(44).collect::<String>() + "…",
-        "Authorization: Bearer … (inside)".into(),
-        format!("asked by {}", reply.asked_by),
-        String::new(),
-        reply.answer.chars().take(44).collect::<String>() + "…",
-    ];
+    let mut left = show::wrapped(QUESTION);
+    left.extend(["Authorization: Bearer … (inside)".into(), String::new()]);
+    left.extend(show::wrapped(&format!("To {}: {}", reply.asked_by, reply.answer)));
     let mut right = vec![
         format!("{} {}", outer.method, outer.path),
         format!("content-type: {}", field("content-type")),
@@ -474,7 +470,7 @@ async fn the_world_turns_hostile(
         return Err(format!("{not_refused} of {acts} hostile acts were not refused as they must be").into());
     }
     let let_in = count(report.let_in);
-    show::line(good(format!("All {acts} acts were refused, and {let_in} honest requests were let in.")));
+    show::line(good(format!("All {acts} acts were refused. {let_in} requests were verified and let in.")));
     Ok(())
 }
 

@@ -62,8 +62,8 @@ async fn attempt(stage: &Stage<'_>, call: Call) -> Result<(), Failure> {
         Call::BobLists => {
             let items = bob.list().await?;
             let (one, other) = (NOTE.id, OTHER_NOTE.id);
-            let for_bob = items.into_iter().filter(|item| item.id == one || item.id == other);
-            Ok(for_bob.map(|item| item.opened.map(drop)).collect::<sealwire::Result<()>>()?)
+            let mut for_bob = items.into_iter().filter(|item| item.id == one || item.id == other);
+            Ok(for_bob.try_for_each(|item| item.opened.map(drop))?)
         }
         Call::BobDownloads => bob.download(ATTACHMENT, "alice").await.map(drop),
         Call::BobShares => bob.share(OTHER_NOTE, "alice", &["alice", "carol"]).await.map(drop),

@@ -181,7 +181,7 @@ const FORGED: &[u8] = b"Bob, please wire 5,000 to account 4711. Alice";
 
 /// Runs every act. Gives what became of each.
 pub(super) async fn run(stage: &Stage<'_>) -> Outcome<Vec<ActReport>> {
-    show::table_head("server");
+    show::table_head("what the server did with its rows");
     let honest = stage.store.all().await?;
     let mut reports = Vec::new();
     for act in ACTS {

@@ -2,7 +2,7 @@
 
 use super::{Call, Stage, attempt, print};
 use crate::Outcome;
-use crate::proxy::{self, Answer, Step, Tamper};
+use crate::proxy::{self, Answer, Passed, Step, Tamper};
 use crate::report::ActReport;
 use crate::script::now;
 use crate::server::TUNNEL;
@@ -24,7 +24,7 @@ enum At {
 struct Act {
     did: &'static str,
     /// Makes the tampering, given what passed when the same call was made honestly.
-    tamper: fn(&Stage<'_>, &[(proxy::Call, Answer)]) -> Outcome<Tamper>,
+    tamper: fn(&Stage<'_>, &Passed) -> Outcome<Tamper>,
     call: Call,
     refused_by: &'static str,
     code: &'static str,
@@ -269,11 +269,11 @@ const SECOND: &[Act] = &[
 /// Runs every act. Gives what became of each.
 pub(super) async fn run(stage: &Stage<'_>) -> Outcome<Vec<ActReport>> {
     let mut reports = Vec::new();
-    show::table_head("CDN answered");
+    show::table_head("what the CDN answered");
     for act in ANSWERS {
         reports.push(play(stage, act, At::Client).await?);
     }
-    show::table_head("CDN sent on");
+    show::table_head("what the CDN did with requests");
     for act in REQUESTS.iter().chain(stage.second.map(|_| SECOND).unwrap_or_default()) {
         reports.push(play(stage, act, At::Server).await?);
     }
