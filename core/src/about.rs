@@ -2,9 +2,11 @@
 
 use crate::envelope::{Header, Metadata, MetadataValue, PrivateBlock};
 use crate::identity::Fingerprint;
+use std::fmt;
 
 /// What the sealer said about the payload; all of it authenticated with the envelope.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// `Debug` prints the public metadata only: the rest was for the readers, and does not belong in logs.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct About {
     /// The public metadata: the server saw it too.
@@ -19,13 +21,21 @@ pub struct About {
     pub addressed_to_me: Addressed,
 }
 
-/// Was this addressed to me? Forwarding is possible by nature: a co-reader may rewrap an envelope to you.
+impl fmt::Debug for About {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("About").field("metadata", &self.metadata).finish_non_exhaustive()
+    }
+}
+
+/// Was this addressed to me by name? Forwarding is possible by nature: a co-reader may rewrap an envelope to you. The list
+/// names recipients only, none of the anonymous ones, and a rewrap does not change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Addressed {
     /// The sealer listed this reader.
     Yes,
-    /// The sealer listed others: somebody passed it on.
+    /// The sealer listed others and not this reader: somebody added them later (a rewrap, honest or not), or the sealer
+    /// addressed it to them anonymously beside named recipients.
     No,
     /// The sealer listed nobody, or the envelope was opened without a recipient's key.
     Unstated,

@@ -3,10 +3,11 @@
 use crate::chunks::BodyKey;
 use crate::envelope::{Header, PrivateBlock, SLOTS_TAG_LEN, fixed_without_private};
 use crate::error::{Error, Result};
-use crate::identity::{Candidate, Fingerprint, KemBudget, Unlock, UnlockRequest};
+use crate::identity::{Candidate, Fingerprint, Unlock, UnlockBudget, UnlockRequest, slots_tag};
 use crate::secret::Key;
-use crate::suite::{Aead, TAG_LEN, equal, hkdf_sha256, hmac_sha256, label, open0, random_key, seal0, sha256};
+use crate::suite::{Aead, TAG_LEN, equal, hkdf_sha256, label, open0, random_key, seal0, sha256};
 use std::fmt;
+use zeroize::Zeroizing;
 
 /// The key of one envelope, verified against that envelope's slots tag. Wiped on drop; `Debug` prints only the type's name.
 ///
@@ -55,8 +56,7 @@ impl ContentKey {
 
     /// HMAC over the fixed part and SLOTS.
     pub(crate) fn slots_tag(&self, slots: &[u8]) -> [u8; SLOTS_TAG_LEN] {
-        let key = self.derive(label::SLOTS_TAG_KEY);
-        hmac_sha256(&key, &[label::SLOTS_TAG, &self.h_fixed, &sha256(&[slots])])
+        slots_tag(&self.key, &self.envelope_id, &self.h_fixed, slots)
     }
 
     /// Encrypts the private block; `fixed` is magic ‖ FIXED'.
@@ -68,7 +68,7 @@ impl ContentKey {
     pub(crate) fn open_private(&self, header: &Header<'_>) -> Result<PrivateBlock> {
         let Some(encrypted) = header.private else { return Ok(PrivateBlock::default()) };
         let key = self.derive(label::PRIVATE_BLOCK_KEY);
-        let mut plaintext = vec![0; encrypted.len().saturating_sub(TAG_LEN)];
+        let mut plaintext = Zeroizing::new(vec![0; encrypted.len().saturating_sub(TAG_LEN)]);
         if !open0(&key, &fixed_without_private(header)?, encrypted, &mut plaintext) {
             return Err(Error::Rejected);
         }
@@ -83,8 +83,9 @@ impl fmt::Debug for ContentKey {
 }
 
 impl Unlock for ContentKey {
-    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut KemBudget) -> Result<Option<Candidate>> {
-        let same = *request.envelope_id() == self.envelope_id;
+    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut UnlockBudget) -> Result<Option<Candidate>> {
+        // The candidate is the same for every slot, so one slot is enough.
+        let same = request.slot == 0 && request.h_fixed == self.h_fixed;
         let copy = || Candidate { key: Key::copied(self.key.expose()), fingerprint: self.fingerprint };
         Ok(same.then(copy))
     }
@@ -97,7 +98,9 @@ impl Header<'_> {
     #[must_use]
     pub fn unlock_requests(&self) -> Vec<UnlockRequest<'_>> {
         let h_fixed = sha256(&[self.fixed]);
-        let request = |(slot, content)| UnlockRequest { slot, content, envelope_id: self.id, h_fixed };
+        let tagged = (self.slots_bytes, self.tag);
+        let request =
+            |(slot, content)| UnlockRequest { slot, content, envelope_id: self.id, h_fixed, tagged };
         self.slots.iter().enumerate().map(request).collect()
     }
 
@@ -116,9 +119,9 @@ impl Header<'_> {
     ///
     /// # Errors
     /// [`Error::NotRecipient`] if none does, whatever the reason; or, if a key could not answer, what it said:
-    /// [`Error::TooLarge`] after 128 KEM operations, [`Error::Store`] from a key service.
+    /// [`Error::TooLarge`] after 128 KEM or key-service operations or 4 runs of Argon2, [`Error::Store`] from a key service.
     pub fn unlock(&self, keys: &dyn Unlock) -> Result<ContentKey> {
-        let mut budget = KemBudget::default();
+        let mut budget = UnlockBudget::default();
         let mut refusal = Error::NotRecipient;
         for request in self.unlock_requests() {
             match keys.unlock(&request, &mut budget) {
@@ -132,5 +135,35 @@ impl Header<'_> {
             }
         }
         Err(refusal)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ContentKey;
+    use crate::envelope::{FixedPart, Header, Metadata, assemble, encode_slots};
+    use crate::error::Error;
+    use crate::identity::{Recipients, SymmetricKey, lock_all};
+    use crate::suite::Aead;
+
+    /// Who has the content key can make another header under the same id: the key of the first does not open it.
+    #[test]
+    fn a_content_key_is_bound_to_its_fixed_part() {
+        let (id, reader) = ([1; 32], SymmetricKey::from_bytes(&[2; 32]));
+        let mut key = ContentKey::generate(id).unwrap();
+        let [forged, own] = [true, false].map(|padded| {
+            let aead = Aead::ChaCha20Poly1305;
+            let fixed =
+                FixedPart { id: &id, aead, padded, metadata: &Metadata::default() }.encode(None).unwrap();
+            key.bind(&fixed);
+            let slots = lock_all(&Recipients::new().key(&reader), key.key(), &id, key.h_fixed()).unwrap();
+            let slots = encode_slots(&slots);
+            assemble(&fixed, &slots, &key.slots_tag(&slots)).unwrap()
+        });
+        for header in [&forged, &own] {
+            assert!(Header::parse(header).unwrap().unlock(&reader).is_ok());
+        }
+        assert!(Header::parse(&own).unwrap().unlock(&key).is_ok());
+        assert_eq!(Header::parse(&forged).unwrap().unlock(&key).map(drop), Err(Error::NotRecipient));
     }
 }

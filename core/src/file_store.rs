@@ -8,16 +8,18 @@ use crate::sealer::Sealer;
 use crate::secret::SecretBytes;
 use crate::store::{AtomicFile, SecretStore, check_name};
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
 
 /// A stored secret is small; a file above this size is not one.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// A [`SecretStore`] with one sealed file per secret, `NAME.sealed`, mode 0600.
+/// A [`SecretStore`] with one sealed file per secret, `NAME.sealed`, made with mode 0600.
 ///
 /// A file is an envelope under the store's passphrase or key, with its name as the context: files that were swapped are
-/// [`Error::Rejected`]. Replacement is atomic and durable. Source: SPEC §13.
+/// [`Error::Rejected`]. The folder is not bound: give each folder its own key, or a file of the same name can be moved from one to
+/// the other. Nor is time: an earlier version of a file opens too. Replacement is atomic and durable. A file has at most 1 MiB
+/// ([`Error::TooLarge`], before an older one is touched). Source: SPEC §13.
 ///
 /// ```
 /// use sealwire::{FileStore, Identity, SymmetricKey};
@@ -70,6 +72,7 @@ impl SecretStore for FileStore {
             StoreKey::Key(key) => Recipients::new().key(key),
         };
         let sealed = Sealer::new(&context).to(recipients).unpadded().seal(secret.reveal())?;
+        check_size(&sealed)?;
         make_folder(&self.folder)?;
         let mut file = AtomicFile::create(&path)?;
         file.write_all(&sealed)?;
@@ -77,16 +80,14 @@ impl SecretStore for FileStore {
     }
 
     fn load(&self, name: &str) -> Result<Option<SecretBytes>> {
-        let mut file = match fs::File::open(self.path(name)?) {
+        let mut file = match open_regular(&self.path(name)?) {
             Ok(file) => file.take(MAX_FILE + 1),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let mut sealed = Vec::new();
         file.read_to_end(&mut sealed)?;
-        if sealed.len() as u64 > MAX_FILE {
-            return Err(Error::TooLarge("a stored secret's file has at most 1 MiB"));
-        }
+        check_size(&sealed)?;
         let keys: &dyn Unlock = match &self.key {
             StoreKey::Passphrase(passphrase) => passphrase,
             StoreKey::Key(key) => key,
@@ -103,14 +104,30 @@ impl SecretStore for FileStore {
     }
 }
 
+fn check_size(sealed: &[u8]) -> Result<()> {
+    if sealed.len() as u64 > MAX_FILE {
+        return Err(Error::TooLarge("a stored secret's file has at most 1 MiB"));
+    }
+    Ok(())
+}
+
+/// Looks before it opens, since a named pipe would wait for somebody who writes; and again, since it may be another by then.
+fn open_regular(path: &Path) -> io::Result<fs::File> {
+    let check = |found: fs::Metadata| if found.is_file() { Ok(()) } else { Err(ErrorKind::InvalidInput) };
+    check(fs::metadata(path)?)?;
+    let file = fs::File::open(path)?;
+    check(file.metadata()?)?;
+    Ok(file)
+}
+
 #[cfg(unix)]
-fn make_folder(folder: &std::path::Path) -> std::io::Result<()> {
+fn make_folder(folder: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(not(unix))]
-fn make_folder(folder: &std::path::Path) -> std::io::Result<()> {
+fn make_folder(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)
 }
 

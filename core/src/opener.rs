@@ -26,8 +26,8 @@ use crate::suite::Signer;
 pub struct Opener<'a> {
     pub(crate) keys: &'a dyn Unlock,
     pub(crate) context: &'a SealContext,
+    pub(crate) part: &'a str,
     expect: Expect,
-    part: &'a str,
 }
 
 /// Whom a reader expects to have signed.

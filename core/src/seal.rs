@@ -11,7 +11,7 @@ use crate::opener::{Finished, Opener, SignedBy, Unlocked};
 use crate::sealer::{Begun, Sealer};
 use crate::suite::sha256;
 use std::collections::BTreeSet;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Seals `plaintext` to `recipients`, for `context`.
 ///
@@ -48,8 +48,9 @@ pub fn seal<'a>(
 /// was; to insist on a signer use [`Opener::expect`].
 ///
 /// # Errors
-/// [`Error::NotRecipient`] if no key opens a slot, [`Error::Rejected`] for another context or altered data,
-/// [`Error::Truncated`], and [`Error::Malformed`], [`Error::Unsupported`] or [`Error::TooLarge`] for a header that is not one.
+/// [`Error::NotRecipient`] if no key opens a slot; [`Error::Rejected`] for another context, and for data that was altered or cut
+/// inside a chunk; [`Error::Truncated`] if it ends in the header or between two chunks; and [`Error::Malformed`],
+/// [`Error::Unsupported`] or [`Error::TooLarge`] for a header that is not one.
 ///
 /// Source: SPEC §11.
 pub fn open(envelope: &[u8], keys: &dyn Unlock, context: &SealContext) -> Result<Opened> {
@@ -85,7 +86,7 @@ pub fn rewrap<'r>(
 }
 
 /// Opens `envelope` and seals its payload anew, with a new key, to the complete list `recipients`: the only revocation.
-/// Metadata, content type, file name, creation time, padding and AEAD are kept.
+/// Metadata, content type, file name, creation time, padding and AEAD are kept. The new envelope is unsigned.
 ///
 /// # Errors
 /// Those of [`open`] and [`seal`](seal()); [`Error::Misuse`] if the envelope is signed, since the signature cannot be
@@ -174,21 +175,28 @@ impl Sealer<'_> {
 
     /// Opens `envelope` with `opener` and seals its payload anew to this sealer's recipients: a new key, id and body.
     ///
-    /// Metadata, content type, file name, creation time, padding and AEAD are taken over; what this sealer sets itself
+    /// Metadata, content type, file name, creation time, part, padding and AEAD are taken over; what this sealer sets itself
     /// comes first. A signed envelope needs a new signer, since the old signature cannot be carried over.
+    ///
+    /// **What you sign becomes yours.** A sealer that signs vouches for whatever `envelope` holds, also if somebody else wrote
+    /// it, or nobody is known to have: give `opener` an [`Expect`](crate::Expect) of those whose content you want to sign.
     ///
     /// # Errors
     /// Those of [`Opener::open`] and [`Sealer::seal`]; [`Error::Misuse`] if `envelope` is signed and this sealer does not sign.
     pub fn reseal(&self, envelope: &[u8], opener: &Opener<'_>) -> Result<Vec<u8>> {
         let header = Header::parse(envelope)?;
-        let opened = opener.open(envelope)?;
-        if opened.signer != SignedBy::Unsigned && self.signer.is_none() {
+        let mut plaintext = Zeroizing::new(Vec::new());
+        let Finished { signer, about } = opener.open_into(envelope, &mut plaintext)?;
+        if signer != SignedBy::Unsigned && self.signer.is_none() {
             return Err(Error::Misuse("the envelope is signed: reseal with a signer"));
         }
-        let mut sealer = self.clone().keeping(&opened.about);
-        sealer.aead = header.unverified_aead();
+        let mut sealer = self.clone().keeping(&about);
+        sealer.aead = self.aead.or(Some(header.unverified_aead()));
         sealer.padded = header.unverified_padded() && self.padded;
-        sealer.seal(&opened.plaintext)
+        if sealer.part.is_empty() {
+            sealer.part = opener.part;
+        }
+        sealer.seal(&plaintext)
     }
 
     /// Payloads of up to 1 GiB are padded, so that a reader of a stream never holds back more than a little.
@@ -217,6 +225,8 @@ fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &
 /// Makes room in a buffer whose content will be overwritten: memory that comes zeroed from the system is not zeroed again.
 fn set_len(buffer: &mut Vec<u8>, len: usize) {
     if buffer.capacity() < len {
+        // It may hold an earlier payload.
+        buffer.zeroize();
         *buffer = vec![0; len];
     } else {
         buffer.resize(len, 0);
@@ -248,8 +258,13 @@ impl Opener<'_> {
     /// # Errors
     /// See [`Opener::open`]. The buffer is then wiped and empty.
     pub fn open_into(&self, envelope: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
-        let header = Header::parse(envelope)?;
-        self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), plaintext)
+        let opened = Header::parse(envelope).and_then(|header| {
+            self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), plaintext)
+        });
+        if opened.is_err() {
+            plaintext.zeroize();
+        }
+        opened
     }
 
     /// Opens a body that is stored apart from its header.
@@ -257,12 +272,12 @@ impl Opener<'_> {
     /// # Errors
     /// See [`Opener::open`]; [`Error::Malformed`] if something follows the header.
     pub fn open_detached(&self, header: &[u8], body: &[u8]) -> Result<Opened> {
-        let mut plaintext = Vec::new();
-        let finished = self.open_body(&whole_header(header)?, body, &mut plaintext)?;
-        Ok(Opened { plaintext, signer: finished.signer, about: finished.about })
+        let mut plaintext = Zeroizing::new(Vec::new());
+        let Finished { signer, about } = self.open_body(&whole_header(header)?, body, &mut plaintext)?;
+        Ok(Opened { plaintext: std::mem::take(&mut plaintext), signer, about })
     }
 
-    /// Nothing of the plaintext stays in `plaintext` unless everything was verified.
+    /// On an error `plaintext` may hold what was not verified: the caller wipes it.
     fn open_body(&self, header: &Header<'_>, body: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
         let unlocked = self.begin(header)?;
         let (head, chunks) = body.split_first_chunk::<HEAD_LEN>().ok_or(Error::Truncated)?;
@@ -270,18 +285,10 @@ impl Opener<'_> {
         unlocked.layout.check_total(total)?;
         let cipher = unlocked.body(head)?;
         set_len(plaintext, usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?);
-        let verified =
-            cipher.open_run(0, chunks, plaintext).and_then(|()| verify_plaintext(&unlocked, plaintext));
-        match verified {
-            Ok((payload_len, signer)) => {
-                plaintext.truncate(payload_len);
-                Ok(Finished { signer, about: unlocked.about })
-            }
-            Err(error) => {
-                plaintext.zeroize();
-                Err(error)
-            }
-        }
+        cipher.open_run(0, chunks, plaintext)?;
+        let (payload_len, signer) = verify_plaintext(&unlocked, plaintext)?;
+        plaintext.truncate(payload_len);
+        Ok(Finished { signer, about: unlocked.about })
     }
 
     /// Replaces who can open `envelope`. See [`rewrap`](crate::rewrap()).

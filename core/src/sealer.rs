@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::identity::{Identity, Recipients, lock_all};
 use crate::layout::Layout;
 use crate::suite::{Aead, SIGNATURE_LEN, label, random_array};
+use zeroize::Zeroizing;
 
 /// Seals with more than the defaults: several kinds of readers, a signature, metadata.
 ///
@@ -40,7 +41,8 @@ pub struct Sealer<'a> {
     pub(crate) created: Option<u64>,
     pub(crate) content_type: Option<String>,
     pub(crate) filename: Option<String>,
-    pub(crate) aead: Aead,
+    /// The machine's preference unless chosen.
+    pub(crate) aead: Option<Aead>,
     pub(crate) padded: bool,
     pub(crate) part: &'a str,
 }
@@ -57,7 +59,7 @@ impl<'a> Sealer<'a> {
             created: None,
             content_type: None,
             filename: None,
-            aead: Aead::preferred(),
+            aead: None,
             padded: true,
             part: "",
         }
@@ -110,7 +112,7 @@ impl<'a> Sealer<'a> {
     /// Chooses the body's AEAD. The default is [`Aead::preferred`] on this machine.
     #[must_use]
     pub fn aead(mut self, aead: Aead) -> Self {
-        self.aead = aead;
+        self.aead = Some(aead);
         self
     }
 
@@ -152,17 +154,18 @@ impl<'a> Sealer<'a> {
     /// A fresh content key and the header that locks it for everybody.
     pub(crate) fn begin(&self, padded: bool) -> Result<Begun<'a>> {
         let context = self.context.digest()?;
+        let aead = self.aead.unwrap_or_else(Aead::preferred);
         let mut key = ContentKey::generate(random_array()?)?;
-        let fixed = self.fixed_part(&mut key, padded)?;
+        let fixed = self.fixed_part(&mut key, aead, padded)?;
         let slots = lock_all(&self.recipients, key.key(), key.envelope_id(), key.h_fixed())?;
         let slots = encode_slots(&slots);
         let header = assemble(&fixed, &slots, &key.slots_tag(&slots))?;
         let layout = Layout { padded, signed: self.signer.is_some() };
-        Ok(Begun { header, key, aead: self.aead, context, signer: self.signer, layout })
+        Ok(Begun { header, key, aead, context, signer: self.signer, layout })
     }
 
     /// magic ‖ FIXED, with the private block encrypted in it.
-    fn fixed_part(&self, key: &mut ContentKey, padded: bool) -> Result<Vec<u8>> {
+    fn fixed_part(&self, key: &mut ContentKey, aead: Aead, padded: bool) -> Result<Vec<u8>> {
         let private = PrivateBlock {
             signer: self.signer.map(Identity::signer),
             created: self.created,
@@ -171,9 +174,9 @@ impl<'a> Sealer<'a> {
             audience: if self.signer.is_some() { self.recipients.audience() } else { Vec::new() },
         };
         let id = *key.envelope_id();
-        let part = FixedPart { id: &id, aead: self.aead, padded, metadata: &self.metadata };
+        let part = FixedPart { id: &id, aead, padded, metadata: &self.metadata };
         let mut fixed = part.encode(None)?;
-        if let Some(plaintext) = private.encode()? {
+        if let Some(plaintext) = private.encode()?.map(Zeroizing::new) {
             fixed = part.encode(Some(&key.seal_private(&fixed, &plaintext)))?;
         }
         key.bind(&fixed);

@@ -61,15 +61,28 @@ pub fn keys(named: &Value) -> Result<Box<dyn Unlock>, Error> {
     if let Some(passphrase) = text("passphrase") {
         return Ok(Box::new(Passphrase::new(passphrase)?));
     }
-    if let Some(key) = text("key").and_then(crate::vectors::hex) {
-        let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey("a test's symmetric key"))?;
-        return Ok(Box::new(SymmetricKey::from_bytes(key)));
+    if named.get("key").is_some() {
+        return Ok(Box::new(symmetric(named)?));
     }
+    let list = |name: &str| named.get(name).and_then(Value::as_array).into_iter().flatten();
     let mut keyring = Keyring::default();
-    for identity in named.get("identities").and_then(Value::as_array).into_iter().flatten() {
+    for identity in list("identities") {
         keyring = keyring.and(Identity::parse(identity.as_str().unwrap_or_default())?);
     }
+    for one in list("keyring") {
+        keyring = match (one.get("passphrase"), one.get("key")) {
+            (Some(text), _) => keyring.and(Passphrase::new(text.as_str().unwrap_or_default())?),
+            (_, Some(_)) => keyring.and(symmetric(one)?),
+            _ => return Err(Error::InvalidKey("a test's keyring")),
+        };
+    }
     Ok(Box::new(keyring))
+}
+
+fn symmetric(named: &Value) -> Result<SymmetricKey, Error> {
+    let key = crate::vectors::hex_field(named, "key");
+    let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey("a test's symmetric key"))?;
+    Ok(SymmetricKey::from_bytes(key))
 }
 
 /// A context as vectors write it: `["notes", "17", 5, {"hex": "00ff"}]`.

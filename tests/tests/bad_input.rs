@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice, missing_docs)]
 
 use sealwire::{
-    Aead, Error, Expect, Header, Identity, Kem, Metadata, Opener, Passphrase, Recipient, Recipients,
-    SealContext, SealedParts, Sealer, SymmetricKey, Unlock, from_text, join, open, reseal, rewrap, seal,
-    split,
+    Aead, Candidate, Error, Expect, Header, Identity, Kem, KeyService, Keyring, Metadata, OpenReader,
+    OpenStream, Opener, Passphrase, Pin, Recipient, Recipients, SealContext, SealedParts, Sealer, Signer,
+    SymmetricKey, Unlock, UnlockBudget, from_text, join, open, reseal, rewrap, seal, split, to_text,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, CarelessService, cheap_passphrase, context, keys, note};
-use sealwire_tests::vectors::{Format, files};
+use sealwire_tests::vectors::{Format, files, hex};
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 const CHUNK: usize = 16_384;
@@ -109,6 +112,72 @@ fn every_truncation_and_every_extension_is_refused() {
         for more in [&[0][..], &[0; 16], &[0; 16_400], &envelope] {
             assert!(open(&[&envelope, more].concat(), &*keys, &context).is_err(), "{name}");
         }
+    }
+}
+
+/// A payload that its signer did not write, with right chunks, as a co-recipient can make it. From the other implementation.
+#[test]
+fn a_reader_gives_nothing_after_a_wrong_signature() {
+    let vectors = files(Format::Envelope).unwrap();
+    let case = |name| &vectors.iter().find(|(path, _)| path.ends_with(name)).unwrap().1;
+    let forged = case("signature-payload-replaced.json");
+    let alice = case("signers-expected.json")["signer"].as_str().and_then(hex).unwrap();
+    let signer = Signer::from_bytes(&alice.try_into().unwrap()).unwrap();
+    let (keys, context) = (keys(&forged["unlock"]).unwrap(), context(&forged["context"]));
+    let envelope = from_text(forged["envelope"].as_str().unwrap()).unwrap();
+    let (header, body) = split(&envelope).unwrap();
+    for expect in [Expect::Anyone, Expect::OneOf(vec![signer])] {
+        let opener = Opener::new(&*keys, &context).expect(expect);
+        let mut reader = OpenReader::detached(header, body, &opener).unwrap();
+        for _ in 0..3 {
+            assert!(reader.read(&mut [0; 100]).is_err());
+        }
+        let mut stream = OpenStream::new(&opener);
+        let mut plaintext = b"before".to_vec();
+        stream.push(&envelope, &mut plaintext).unwrap();
+        assert_eq!(code(stream.finish(&mut plaintext)), "Rejected");
+        assert_eq!(plaintext, b"before");
+    }
+}
+
+#[test]
+fn nothing_is_left_after_an_error() {
+    let context = note("left");
+    let payload: Vec<u8> = (0..3_000_000_u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
+    let good = Sealer::new(&context).to(ALICE.recipient()).sign(&BOB).seal(&payload).unwrap();
+    let mut flipped = good.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    let opener = Opener::new(&*ALICE, &context);
+
+    let mut reader = OpenReader::new(flipped.as_slice(), &opener).unwrap();
+    let mut provisional = Vec::new();
+    assert!(reader.read_to_end(&mut provisional).is_err());
+    assert!(payload.starts_with(&provisional));
+    assert!(reader.read(&mut [0; 100]).is_err());
+
+    let mut stream = OpenStream::new(&opener);
+    let mut plaintext = b"before".to_vec();
+    let half = good.len() / 2;
+    let mut middle_flipped = good.clone();
+    middle_flipped[half] ^= 1;
+    assert_eq!(code(stream.push(&middle_flipped, &mut plaintext)), "Rejected");
+    assert_eq!(plaintext, b"before");
+
+    let for_bob = seal(b"x", BOB.recipient(), &context).unwrap();
+    let other_context = note("right");
+    let elsewhere = Opener::new(&*ALICE, &other_context);
+    let mut buffer = Vec::new();
+    for (opener, bad) in [
+        (&opener, for_bob.as_slice()),
+        (&opener, b"not an envelope"),
+        (&opener, &good[..good.len() - 1]),
+        (&opener, &good[..Header::parse(&good).unwrap().len()]),
+        (&opener, &flipped),
+        (&elsewhere, &good),
+    ] {
+        Opener::new(&*ALICE, &context).open_into(&good, &mut buffer).unwrap();
+        assert!(opener.open_into(bad, &mut buffer).is_err());
+        assert!(buffer.is_empty());
     }
 }
 
@@ -242,7 +311,7 @@ fn absurd_claims_cost_nothing() {
         assert_eq!(code(Header::parse(&envelope)), expected, "{claim:02x?}");
         assert_eq!(code(open(&envelope, &*ALICE, &note("1"))), expected);
         let context = note("1");
-        let mut stream = sealwire::OpenStream::new(&Opener::new(&*ALICE, &context));
+        let mut stream = OpenStream::new(&Opener::new(&*ALICE, &context));
         let pushed = stream.push(&envelope, &mut Vec::new());
         let outcome = if pushed.is_ok() { code(stream.finish(&mut Vec::new())) } else { code(pushed) };
         assert_eq!(outcome, expected);
@@ -291,9 +360,26 @@ fn the_sealer_refuses_what_readers_refuse() {
     assert_eq!(code(sealer.clone().metadata(&"k".repeat(64), "v".repeat(4096).as_str()).seal(b"")), "ok");
     assert_eq!(code(sealer.clone().metadata(&"k".repeat(65), 1_u64).seal(b"")), "TooLarge");
     assert_eq!(code(sealer.clone().metadata("k", "v".repeat(4097).as_str()).seal(b"")), "TooLarge");
-    for name in ["", ".", "..", "a/b", "a\\b", "a\nb", "a\0", &"n".repeat(256)] {
+    for name in [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "a\nb",
+        "a\0",
+        "C:a",
+        "a\u{9b}2J",
+        "a.",
+        "a ",
+        "nul.txt",
+        "COM1",
+        &"n".repeat(256),
+    ] {
         assert_eq!(code(sealer.clone().filename(name).seal(b"")), "Misuse", "{name:?}");
     }
+    assert_eq!(code(sealer.clone().metadata("version", "7").seal(b"")), "Misuse");
+    assert_eq!(code(sealer.clone().metadata("version", [7].as_slice()).seal(b"")), "Misuse");
     assert_eq!(code(sealer.clone().content_type(&"t".repeat(256)).seal(b"")), "Misuse");
     assert_eq!(code(sealer.clone().part(&"p".repeat(256)).seal(b"")), "Misuse");
     assert_eq!(code(sealer.seal_parts(&[("a", b"1"), ("a", b"2")])), "Misuse");
@@ -387,14 +473,101 @@ fn kem_operations_are_bounded() {
     let context = note("budget");
     let strangers = || (0..64).fold(Recipients::new(), |to, _| to.anonymous(CAROL.recipient()));
     let envelope = seal(b"x", strangers(), &context).unwrap();
-    let two = (0..2).fold(sealwire::Keyring::default(), |ring, _| {
-        ring.and(Identity::generate_with(Kem::X25519).unwrap())
-    });
+    let two =
+        (0..2).fold(Keyring::default(), |ring, _| ring.and(Identity::generate_with(Kem::X25519).unwrap()));
     assert_eq!(code(open(&envelope, &two, &context)), "NotRecipient");
-    let three = (0..3).fold(sealwire::Keyring::default(), |ring, _| {
-        ring.and(Identity::generate_with(Kem::X25519).unwrap())
-    });
+    let three =
+        (0..3).fold(Keyring::default(), |ring, _| ring.and(Identity::generate_with(Kem::X25519).unwrap()));
     assert_eq!(code(open(&envelope, &three, &context)), "TooLarge");
+}
+
+/// A key service that turns each byte with its own number, and counts how often it is asked.
+struct Counting {
+    number: u8,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn new(number: u8) -> Self {
+        Self { number, calls: Arc::default() }
+    }
+}
+
+impl KeyService for Counting {
+    fn service(&self) -> &'static str {
+        "counting"
+    }
+
+    fn wrap_key(&self, content_key: &[u8; 32], _: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(content_key.iter().map(|byte| byte ^ self.number).collect())
+    }
+
+    fn unwrap_key(&self, wrapped: &[u8], _: &[u8]) -> Result<Option<Candidate>, Error> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let unwrapped: Vec<u8> = wrapped.iter().map(|byte| byte ^ self.number).collect();
+        Ok(unwrapped.as_slice().try_into().ok().map(Candidate::from_bytes))
+    }
+}
+
+#[test]
+fn calls_of_a_key_service_are_bounded() {
+    let context = note("bill");
+    let key = SymmetricKey::from_bytes(&[7; 32]);
+    let theirs = Counting::new(1);
+    let to = (0..1000).fold(Recipients::new(), |to, _| to.service(&theirs)).key(&key);
+    let envelope = seal(b"x", to, &context).unwrap();
+    let ours = Counting::new(2);
+    assert_eq!(code(open(&envelope, &ours, &context)), "TooLarge");
+    assert_eq!(ours.calls.load(Ordering::Relaxed), 128);
+    // What needs no call goes on.
+    let calls = Arc::clone(&ours.calls);
+    assert_eq!(code(open(&envelope, &Keyring::default().and(ours).and(key), &context)), "ok");
+    assert_eq!(calls.load(Ordering::Relaxed), 2 * 128);
+}
+
+#[test]
+fn runs_of_argon2_are_bounded() {
+    let context = note("hours");
+    let [one, two] = ["one", "two"].map(|text| cheap_passphrase(text).unwrap());
+    let envelope = seal(b"x", Recipients::new().passphrase(&one).passphrase(&two), &context).unwrap();
+    let keyring = |texts: &[&str]| {
+        texts.iter().fold(Keyring::default(), |ring, text| ring.and(Passphrase::new(text).unwrap()))
+    };
+    assert_eq!(code(open(&envelope, &keyring(&["a", "two"]), &context)), "ok");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b"]), &context)), "NotRecipient");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b", "c", "one"]), &context)), "ok");
+    assert_eq!(code(open(&envelope, &keyring(&["a", "b", "c", "two"]), &context)), "TooLarge");
+}
+
+/// Runs itself anew with less memory than the header claims: 256 MiB for one Argon2.
+#[test]
+#[cfg(target_os = "linux")]
+fn too_little_memory_for_argon2_is_no_panic() {
+    const NAME: &str = "too_little_memory_for_argon2_is_no_panic";
+    if std::env::var_os(NAME).is_some() {
+        let costly = Passphrase::new("x").unwrap().costs(256 * 1024, 1, 1).unwrap();
+        let sealed = seal(b"x", Recipients::new().passphrase(&costly), &note("memory"));
+        assert_eq!(sealed, Err(Error::Store(std::io::ErrorKind::OutOfMemory)));
+        return;
+    }
+    let status = std::process::Command::new("sh")
+        .args(["-c", "ulimit -v 262144 && exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", NAME, "--test-threads=1"])
+        .env(NAME, "1")
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_keyring_goes_on_after_a_wrong_candidate() {
+    let context = note("ring");
+    let envelope = seal(b"x", Recipients::new().service(&Counting::new(2)), &context).unwrap();
+    let both = |first, second| Keyring::default().and(Counting::new(first)).and(Counting::new(second));
+    assert_eq!(code(open(&envelope, &both(2, 1), &context)), "ok");
+    assert_eq!(code(open(&envelope, &both(1, 2), &context)), "ok");
+    assert_eq!(code(open(&envelope, &both(1, 3), &context)), "NotRecipient");
 }
 
 #[test]
@@ -404,10 +577,18 @@ fn a_content_key_opens_its_own_envelope_only() {
     let key = Header::parse(&first).unwrap().unlock(&*ALICE).unwrap();
     assert_eq!(code(open(&first, &key, &context)), "ok");
     assert_eq!(code(open(&second, &key, &context)), "NotRecipient");
-    let rewrapped = rewrap(&first, &key, &context, BOB.recipient()).unwrap();
+    let rewrapped = rewrap(&first, &key, &context, &[BOB.recipient(), ALICE.recipient()]).unwrap();
     assert_eq!(code(open(&rewrapped, &key, &context)), "ok");
+    // It would be the same for every slot, so one answer is enough.
+    let answers = |envelope: &[u8]| {
+        let header = Header::parse(envelope).unwrap();
+        let mut budget = UnlockBudget::default();
+        let requests = header.unlock_requests();
+        requests.iter().filter(|request| key.unlock(request, &mut budget).unwrap().is_some()).count()
+    };
+    assert_eq!((answers(&first), answers(&rewrapped), answers(&second)), (1, 1, 0));
     let header = Header::parse(&second).unwrap();
-    assert_eq!(code(header.content_key(sealwire::Candidate::from_bytes(&[0; 32]))), "NotRecipient");
+    assert_eq!(code(header.content_key(Candidate::from_bytes(&[0; 32]))), "NotRecipient");
 }
 
 #[test]
@@ -431,6 +612,82 @@ fn recipients_say_what_is_wrong() {
     }
     assert_eq!(code(BOB.recipient().pin().check(BOB.recipient())), "ok");
     assert_eq!(code(BOB.recipient().pin().check(ALICE.recipient())), "InvalidKey");
+}
+
+#[test]
+fn a_key_of_the_wrong_kind_is_named() {
+    let recipient = BOB.recipient().to_string();
+    let pin = BOB.recipient().pin().to_string();
+    let secret = BOB.reveal();
+    let secret = secret.reveal_text().unwrap();
+    let is = |error: Error, found: &str, needed: &str| {
+        assert_eq!(error.code(), "InvalidKey");
+        let text = error.to_string();
+        assert!(text.contains(&format!("this is {found}")), "{text}");
+        assert!(text.contains(needed) && text.ends_with("is needed"), "{text}");
+    };
+    is(Recipient::parse(secret).unwrap_err(), "an identity (secret)", "a recipient");
+    is(Recipient::parse(&pin).unwrap_err(), "a pin", "the recipient");
+    is(Pin::parse(secret).unwrap_err(), "an identity (secret)", "a pin");
+    is(Pin::parse(&recipient).unwrap_err(), "a recipient", "pin");
+    is(Identity::parse(&recipient).unwrap_err(), "a recipient", "an identity");
+    is(Identity::parse(&pin).unwrap_err(), "a pin", "an identity");
+    // What somebody would paste: the lines of a file that keygen wrote, or two identities.
+    for file in [format!("# recipient: {pin}\n{secret}\n"), format!("{secret}\n{secret}\n")] {
+        let error = Identity::parse(&file).unwrap_err();
+        assert_eq!(error.code(), "InvalidKey");
+        assert!(error.to_string().contains("parse_file"), "{error}");
+    }
+    assert!(Identity::parse(&format!("{secret}\n")).unwrap_err().to_string().contains("trim it"));
+}
+
+#[test]
+fn signers_have_one_text() {
+    let signer = BOB.signer();
+    // RFC 8032 §7.1, test 1.
+    let rfc = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    assert_eq!(Signer::parse(rfc).unwrap().as_bytes()[..4], [0xd7, 0x5a, 0x98, 0x01]);
+    assert_eq!(Signer::parse(rfc).unwrap().to_string(), rfc);
+    assert_eq!(Signer::parse(&signer.to_string()).unwrap(), signer);
+    for wrong in [&rfc.to_uppercase(), &rfc[1..], &format!("{rfc}0"), &rfc.replace("d75", "+75"), "", "é"] {
+        assert_eq!(code(Signer::parse(wrong)), "InvalidKey", "{wrong}");
+    }
+    assert_eq!(code(Signer::parse(&"0".repeat(64))), "InvalidKey");
+}
+
+#[test]
+fn the_text_form_is_told_from_bytes() {
+    let context = note("text");
+    let envelope = seal(b"hello", CAROL.recipient(), &context).unwrap();
+    let text = to_text(&envelope);
+    let error = open(text.as_bytes(), &*CAROL, &context).unwrap_err();
+    assert_eq!(error, Error::Malformed("this is the text form: from_text first"));
+    for wrong in [format!("{text}\n"), format!("{text}="), text.replace('c', "+")] {
+        let error = from_text(&wrong).unwrap_err();
+        assert_eq!(error.code(), "Malformed");
+        assert!(error.to_string().contains("no white space, no =, - and _ instead of + and /"), "{error}");
+    }
+}
+
+#[test]
+fn a_field_is_what_it_holds() {
+    let name = String::from("17");
+    let text = [note("").field("17"), note("").field(&name), note("").field(name.clone())];
+    let bytes = [
+        note("").field(&b"17"[..]),
+        note("").field(b"17"),
+        note("").field(*b"17"),
+        note("").field(b"17".to_vec()),
+    ];
+    assert!(text.iter().all(|context| *context == text[0]));
+    assert!(bytes.iter().all(|context| *context == bytes[0]));
+    let number = note("").field(17_u64);
+    let [text, bytes, number] =
+        [&text[0], &bytes[0], &number].map(|context| seal(b"x", CAROL.recipient(), context).unwrap());
+    let as_text = note("").field(&name);
+    assert_eq!(code(open(&text, &*CAROL, &as_text)), "ok");
+    assert_eq!(code(open(&bytes, &*CAROL, &as_text)), "Rejected");
+    assert_eq!(code(open(&number, &*CAROL, &as_text)), "Rejected");
 }
 
 #[test]

@@ -173,6 +173,23 @@ fn resealing_changes_the_key_and_keeps_what_was_said() {
 }
 
 #[test]
+fn what_the_resealer_sets_comes_first() {
+    let context = note("5");
+    let sealer = Sealer::new(&context).to(ALICE.recipient());
+    let aes = sealer.clone().aead(Aead::Aes256Gcm).part("title").seal(b"x").unwrap();
+    let opener = Opener::new(&*ALICE, &context).part("title");
+    let aead = |envelope: &[u8]| Header::parse(envelope).unwrap().unverified_aead();
+
+    let kept = sealer.reseal(&aes, &opener).unwrap();
+    assert_eq!(aead(&kept), Aead::Aes256Gcm);
+    assert_eq!(opener.open(&kept).unwrap().plaintext, b"x");
+    let moved = sealer.clone().for_web().part("text").reseal(&aes, &opener).unwrap();
+    assert_eq!(aead(&moved), Aead::ChaCha20Poly1305);
+    assert_eq!(opener.open(&moved).unwrap_err().code(), "Rejected");
+    assert_eq!(opener.part("text").open(&moved).unwrap().plaintext, b"x");
+}
+
+#[test]
 fn header_and_body_live_apart() {
     let context = note("6");
     let sealer = Sealer::new(&context).to(ALICE.recipient()).sign(&BOB);

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use sealwire::{
-    Candidate, ContentKey, Error, FileStore, Header, Identity, Kem, Keyring, Passphrase, SealContext,
-    SecretBytes, SymmetricKey, open, seal,
+    Candidate, ContentKey, Error, FileStore, Header, Identity, Kem, Keyring, Opener, Passphrase, SealContext,
+    Sealer, SecretBytes, SymmetricKey, open, seal,
 };
 use sealwire_tests::people::{ALICE, note};
 
@@ -39,6 +39,14 @@ fn debug_prints_the_name_only() {
     assert_eq!(format!("{:?}", Candidate::from_bytes(&[1; 32])), "Candidate");
     let opened = format!("{:?}", open(&envelope, &*ALICE, &context).unwrap());
     assert_eq!(opened, "Opened { signer: Unsigned, .. }");
+
+    let sealer = Sealer::new(&context).to(ALICE.recipient()).metadata("version", 3_u64).created(17);
+    let envelope = sealer.filename("divorce.pdf").content_type("application/pdf").seal(b"x").unwrap();
+    let finished = Opener::new(&*ALICE, &context).open_into(&envelope, &mut Vec::new()).unwrap();
+    assert_eq!(
+        format!("{finished:?}"),
+        "Finished { signer: Unsigned, about: About { metadata: Metadata({\"version\": Number(3)}), .. } }"
+    );
 }
 
 #[test]

@@ -13,8 +13,8 @@ Exit codes:
   3  not an envelope that this version reads       [Malformed] [Unsupported] [TooLarge]
   4  not a valid recipient, identity or pin        [InvalidKey]
   5  none of the keys opens it                     [NotRecipient]
-  6  altered, or another context or signer         [Rejected]
-  7  the input ends too early                      [Truncated]";
+  6  altered or cut, or another context or signer  [Rejected]
+  7  cut in the header or between two chunks       [Truncated]";
 
 /// Seal files so that only who you name can open them.
 ///
@@ -33,11 +33,11 @@ pub(crate) enum Command {
     Keygen(KeygenArgs),
     /// Print the recipients of an identity file, or the fingerprints of recipients
     Recipient(RecipientArgs),
-    /// Seal a file or a pipe
+    /// Seal a file or a pipe. You are not a reader of what you seal, unless you name yourself
     Seal(SealArgs),
     /// Open what was sealed
     Open(OpenArgs),
-    /// Replace who can open a file; its content stays as it is, so this does not revoke
+    /// Replace the complete list of who can open a file; its content stays as it is, so this does not revoke
     Rewrap(RewrapArgs),
     /// Seal a file anew, with a new key, to a new list: what revokes from now on
     Reseal(ResealArgs),
@@ -49,7 +49,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct KeygenArgs {
-    /// Write to FILE (mode 0600; never overwrites) and print the recipient on stderr
+    /// Write to FILE (mode 0600; never overwrites), and print the recipient instead of the identity
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Key agreement; x25519 has short recipients and is not post-quantum
@@ -58,9 +58,10 @@ pub(crate) struct KeygenArgs {
 }
 
 #[derive(Args)]
+#[group(id = "whose", required = true, multiple = true, args = ["identities", "recipients"])]
 pub(crate) struct RecipientArgs {
     /// Print the recipients of this identity file
-    #[arg(short, long = "identity", value_name = "KEYFILE", required_unless_present = "recipients")]
+    #[arg(short, long = "identity", value_name = "KEYFILE")]
     pub(crate) identities: Vec<PathBuf>,
     /// Recipients, to print their pin, fingerprint or signer
     #[arg(value_name = "RECIPIENT")]
@@ -118,7 +119,7 @@ pub(crate) struct SealArgs {
 pub(crate) struct OpenArgs {
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
-    /// Accept only what this RECIPIENT signed; may be repeated
+    /// Accept only what this RECIPIENT (or signer, in hex) signed; may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) expect: Vec<String>,
     #[command(flatten)]
@@ -177,6 +178,9 @@ pub(crate) struct ChangeArgs {
     pub(crate) readers: ReaderArgs,
     #[command(flatten)]
     pub(crate) new_passphrase: NewPassphraseArgs,
+    /// Change only what this RECIPIENT (or signer, in hex) signed; may be repeated
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) expect: Vec<String>,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// Write to the file OUT instead of replacing IN
@@ -237,7 +241,7 @@ pub(crate) struct NewPassphraseArgs {
 
 #[derive(Args)]
 pub(crate) struct ContextArgs {
-    /// What it is for; who opens must say the same. Fields are text, or numbers as `#17`
+    /// What it is for; who opens must say the same. Fields are text, or numbers as `#17`; `/` in one is `%2F`, `%` is `%25`
     #[arg(long = "context", value_name = "NAMESPACE[/FIELD…]", value_parser = parse_context)]
     context: Option<SealContext>,
 }
@@ -284,15 +288,33 @@ impl From<AeadArg> for Aead {
 fn parse_context(text: &str) -> Result<SealContext, String> {
     let (namespace, fields) = text.split_once('/').map_or((text, None), |(first, rest)| (first, Some(rest)));
     fields.into_iter().flat_map(|fields| fields.split('/')).try_fold(
-        SealContext::new(namespace),
+        SealContext::new(&percent_decode(namespace)?),
         |context, field| {
             let field = match field.strip_prefix('#') {
-                None => ContextField::from(field),
-                Some(number) => number.parse::<u64>().map_err(|_| "a number follows `#`")?.into(),
+                None => ContextField::from(percent_decode(field)?),
+                Some(number) => {
+                    number.parse::<u64>().map_err(|_| "a number follows `#` (text: `%23`)")?.into()
+                }
             };
             Ok(context.field(field))
         },
     )
+}
+
+/// RFC 3986 §2.1, and nothing that could be read in two ways.
+fn percent_decode(text: &str) -> Result<String, &'static str> {
+    const WRONG: &str = "two hex digits follow `%`, which is itself written `%25`";
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or(WRONG)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(WRONG);
+        }
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| WRONG)?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| "namespace and text fields are UTF-8")
 }
 
 fn parse_metadata(text: &str) -> Result<(String, MetadataValue), String> {

@@ -4,9 +4,11 @@
 
 mod args;
 mod commands;
+mod expected;
 mod keys;
 mod input;
 mod output;
+mod interrupt;
 mod transfer;
 mod failure;
 

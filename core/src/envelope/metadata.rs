@@ -11,7 +11,7 @@ const MAX_VALUE: usize = 4096;
 /// What anybody who holds the envelope may read, and nobody can change unnoticed: a document id, a policy's version.
 ///
 /// **It is not encrypted.** Limits: 64 entries, keys of 1 to 64 bytes, values of at most 4096 bytes. The key
-/// `version` is reserved for the version of the resource (a number). Source: SPEC §2.
+/// `version` is reserved for the version of the resource: a number, or [`Error::Misuse`]. Source: SPEC §2.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata(BTreeMap<String, MetadataValue>);
 
@@ -64,6 +64,7 @@ impl Metadata {
         let mut map = Writer::default().map(entries.len());
         for (key, value) in entries {
             check_key(key)?;
+            check_version(key, value).map_err(|_| Error::Misuse(VERSION_RULE))?;
             map = match value {
                 MetadataValue::Text(text) => map.text(key).text(bounded(text)?),
                 MetadataValue::Bytes(bytes) => map.text(key).bytes(bounded(bytes)?),
@@ -78,7 +79,9 @@ impl Metadata {
         let mut metadata = Self::default();
         for (key, value) in cbor::text_map(checked, MAX_ENTRIES as u64)? {
             check_key(key)?;
-            metadata.insert(key, MetadataValue::read(value)?);
+            let value = MetadataValue::read(value)?;
+            check_version(key, &value)?;
+            metadata.insert(key, value);
         }
         Ok(metadata)
     }
@@ -102,6 +105,16 @@ fn check_key(key: &str) -> Result<()> {
         1..=MAX_KEY => Ok(()),
         _ => Err(Error::TooLarge("a metadata key has at most 64 bytes")),
     }
+}
+
+const VERSION_RULE: &str = "the metadata key version is for an unsigned integer";
+
+/// A version of another type would be none to a reader who compares, and so let an old envelope pass.
+fn check_version(key: &str, value: &MetadataValue) -> Result<()> {
+    if key == "version" && !matches!(value, MetadataValue::Number(_)) {
+        return Err(Error::Malformed(VERSION_RULE));
+    }
+    Ok(())
 }
 
 fn bounded<T: AsRef<[u8]> + ?Sized>(value: &T) -> Result<&T> {

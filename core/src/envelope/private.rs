@@ -135,12 +135,27 @@ fn check_content_type(text: &str) -> Result<&str> {
     }
 }
 
-/// A name, never a path: a reader who writes a file of this name stays in its folder.
+/// A name, never a path: a reader who writes a file of this name writes a file, and in its own folder, on every system.
 fn check_filename(name: &str) -> Result<&str> {
-    let forbidden = |c: char| c == '/' || c == '\\' || c.is_ascii_control();
-    let valid =
-        (1..=MAX_TEXT).contains(&name.len()) && name != "." && name != ".." && !name.contains(forbidden);
-    if valid { Ok(name) } else { Err(Error::Malformed("a filename is 1 to 255 bytes and no path")) }
+    let forbidden = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
+    let valid = (1..=MAX_TEXT).contains(&name.len())
+        && !name.contains(forbidden)
+        && !name.ends_with(['.', ' '])
+        && !is_device(name);
+    if valid {
+        Ok(name)
+    } else {
+        Err(Error::Malformed("a filename is 1 to 255 bytes, and no path or device"))
+    }
+}
+
+/// What Windows takes for a device, whatever extension follows.
+fn is_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().trim_end_matches(' ').to_ascii_uppercase();
+    let port =
+        |stem: &str| matches!(stem, "1" | "2" | "3" | "4" | "5" | "6" | "7" | "8" | "9" | "¹" | "²" | "³");
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
+        || stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT")).is_some_and(port)
 }
 
 fn to_misuse(error: Error) -> Error {

@@ -8,7 +8,8 @@ mod unlock;
 pub use recipient::{Fingerprint, Pin, Recipient};
 pub use slot::{KeyService, Recipients, SlotKind};
 pub(crate) use slot::{MAX_SLOTS, Slot, lock_all, parse_slots};
-pub use unlock::{Candidate, KemBudget, Keyring, Passphrase, SymmetricKey, Unlock, UnlockRequest};
+pub(crate) use unlock::slots_tag;
+pub use unlock::{Candidate, Keyring, Passphrase, SymmetricKey, Unlock, UnlockBudget, UnlockRequest};
 
 use crate::error::{Error, Result};
 use crate::secret::{Key, SecretBytes};
@@ -84,22 +85,23 @@ impl Identity {
         SecretBytes::new(text.into_bytes())
     }
 
-    /// Reads the secret text form.
+    /// Reads the secret text form. A whole identity file is for [`Identity::parse_file`].
+    ///
+    /// X25519 ignores five bits of a private key, so several texts can be one identity: compare recipients, never these.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a character is wrong or the length, [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
+        if text.starts_with('#') || text.trim_end().contains('\n') {
+            return Err(Error::InvalidKey("this is a whole identity file: use parse_file"));
+        }
         let bytes = SecretBytes::new(TextForm::Identity.decode(text)?);
-        let Some((id, keys)) = bytes.reveal().split_first_chunk::<2>() else {
-            return Err(Error::InvalidKey("an identity has another length"));
-        };
-        let (Some((kem_key, rest)), Some(kem)) =
-            (keys.split_first_chunk::<32>(), Kem::with_id(u16::from_be_bytes(*id).into()))
-        else {
-            return Err(Error::Unsupported("an identity with another KEM"));
-        };
-        let signing_seed: &[u8; 32] =
-            rest.try_into().map_err(|_| Error::InvalidKey("an identity has another length"))?;
+        let length = Error::InvalidKey("an identity has another length");
+        let (id, keys) = bytes.reveal().split_first_chunk::<2>().ok_or(length)?;
+        let kem = Kem::with_id(u16::from_be_bytes(*id).into())
+            .ok_or(Error::Unsupported("an identity with another KEM"))?;
+        let (kem_key, signing_seed) = keys.split_first_chunk::<32>().ok_or(length)?;
+        let signing_seed: &[u8; 32] = signing_seed.try_into().map_err(|_| length)?;
         let kem = KemSecret::from_bytes(kem, Key::copied(kem_key))?;
         Ok(Self::assemble(kem, SigningKey::from_seed(signing_seed)))
     }

@@ -9,8 +9,10 @@ use std::str::FromStr;
 /// To whom something can be sealed: a KEM public key and a signing public key, which signs it.
 ///
 /// Its text form begins `sealwire1` and can be pasted: 2118 characters for X-Wing, 223 for X25519. A
-/// recipient that exists has been checked: both keys are valid, and belong together. That it belongs to
-/// the *person* you mean is for you to check, with [`Recipient::fingerprint`] or [`Pin`].
+/// recipient that exists has been checked: both keys are valid, and the signing key has signed the KEM
+/// key. That is **no proof that one person holds both**: who has a signing key can certify somebody
+/// else's KEM key with it. That it belongs to the *person* you mean is for you to check, with
+/// [`Recipient::fingerprint`] or [`Pin`].
 ///
 /// Source: SPEC §10.
 ///
@@ -49,8 +51,8 @@ impl Recipient {
     /// Reads the text form, `sealwire1…`, with nothing around it.
     ///
     /// # Errors
-    /// [`Error::InvalidKey`] if a character was changed or lost, a key is not valid, or the two halves belong to
-    /// different people; [`Error::TooLarge`] above 4096 characters; [`Error::Unsupported`] for another KEM.
+    /// [`Error::InvalidKey`] if a character was changed or lost, a key is not valid, or the signing key has not signed
+    /// the KEM key; [`Error::TooLarge`] above 4096 characters; [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
         Self::from_bytes(&TextForm::Recipient.decode(text)?)
     }
@@ -67,7 +69,7 @@ impl Recipient {
         let signer = Signer::from_bytes(signer)?;
         signer
             .verify(&certified(kem, key_bytes), signature)
-            .map_err(|_| Error::InvalidKey("the two halves belong to different people"))?;
+            .map_err(|_| Error::InvalidKey("the signing key has not signed the KEM key"))?;
         let key = KemPublic::from_bytes(kem, key_bytes)?;
         Ok(Self::assemble(key, key_bytes.to_vec(), signer, *signature))
     }

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Checksum, Hrp};
+use zeroize::Zeroizing;
 
 const MAX_TEXT: usize = 4096;
 
@@ -29,6 +30,8 @@ pub(super) enum TextForm {
 }
 
 impl TextForm {
+    const ALL: [Self; 3] = [Self::Recipient, Self::Pin, Self::Identity];
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Recipient => "sealwire",
@@ -37,17 +40,41 @@ impl TextForm {
         }
     }
 
+    fn begins(self, text: &str) -> bool {
+        text.strip_prefix(self.prefix()).is_some_and(|rest| rest.starts_with('1'))
+    }
+
+    /// What is wrong if `found` stands where this is needed.
+    fn mismatch(self, found: Self) -> Option<&'static str> {
+        match (found, self) {
+            (Self::Identity, Self::Recipient) => Some("this is an identity (secret), a recipient is needed"),
+            (Self::Identity, Self::Pin) => Some("this is an identity (secret), a pin is needed"),
+            (Self::Pin, Self::Recipient) => Some("this is a pin, the recipient itself is needed"),
+            (Self::Pin, Self::Identity) => Some("this is a pin, an identity (secret) is needed"),
+            (Self::Recipient, Self::Identity) => Some("this is a recipient, an identity (secret) is needed"),
+            (Self::Recipient, Self::Pin) => Some("this is a recipient, its pin is needed"),
+            _ => None,
+        }
+    }
+
+    /// The text, in a buffer that did not grow: an identity's is secret, and growing leaves copies behind.
     pub(super) fn encode(self, bytes: &[u8]) -> String {
+        let mut text = String::with_capacity(MAX_TEXT);
         // The prefixes are valid and no key comes near the length limit, so this cannot fail.
-        Hrp::parse(self.prefix())
-            .ok()
-            .and_then(|hrp| bech32::encode_lower::<LongBech32m>(hrp, bytes).ok())
-            .unwrap_or_default()
+        if let Ok(hrp) = Hrp::parse(self.prefix()) {
+            bech32::encode_lower_to_fmt::<LongBech32m, String>(&mut text, hrp, bytes).unwrap_or_default();
+        }
+        text
     }
 
     pub(super) fn decode(self, text: &str) -> Result<Vec<u8>> {
         if text.len() > MAX_TEXT {
             return Err(Error::TooLarge("a key's text has at most 4096 characters"));
+        }
+        if let Some(found) = Self::ALL.into_iter().find(|form| form.begins(text))
+            && let Some(mismatch) = self.mismatch(found)
+        {
+            return Err(Error::InvalidKey(mismatch));
         }
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(Error::InvalidKey("a key's text is in lower case"));
@@ -58,12 +85,15 @@ impl TextForm {
         let checked = CheckedHrpstring::new::<LongBech32m>(text)
             .map_err(|_| Error::InvalidKey("the checksum is wrong: a character was changed or lost"))?;
         if checked.hrp().as_str() != self.prefix() {
-            return Err(Error::InvalidKey("a text of another kind (see the part before the 1)"));
+            return Err(Error::InvalidKey(
+                "a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1",
+            ));
         }
-        let bytes: Vec<u8> = checked.byte_iter().collect();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        bytes.extend(checked.byte_iter());
         // One text per value: padding bits that are not zero would be a second one.
-        if self.encode(&bytes) == text {
-            Ok(bytes)
+        if *Zeroizing::new(self.encode(&bytes)) == text {
+            Ok(std::mem::take(&mut bytes))
         } else {
             Err(Error::InvalidKey("a key's text with stray bits at its end"))
         }

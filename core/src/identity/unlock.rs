@@ -4,10 +4,11 @@ use super::slot::{KeyService, Slot, SlotKind};
 use super::{Fingerprint, Identity};
 use crate::error::{Error, Result};
 use crate::secret::{Key, SecretBytes};
-use crate::suite::{argon2id, hkdf_sha256, label, open0, random_key};
+use crate::suite::{argon2id, equal, hkdf_sha256, hmac_sha256, label, open0, random_key, sha256};
 use std::fmt;
 
-const KEM_OPERATIONS_PER_OPEN: u32 = 128;
+const OPERATIONS_PER_OPEN: u32 = 128;
+const ARGON2_RUNS_PER_OPEN: u32 = 4;
 const MAX_PASSPHRASE: usize = 1024;
 const ARGON2_DEFAULT: Argon2Costs = Argon2Costs { memory: 65536, passes: 3, lanes: 4 };
 
@@ -16,12 +17,14 @@ const ARGON2_DEFAULT: Argon2Costs = Argon2Costs { memory: 65536, passes: 3, lane
 pub trait Unlock {
     /// Tries one slot: a candidate for the content key, or `None` if the slot is not for these keys.
     ///
-    /// A candidate is verified against the slots tag by the caller. Spend from `budget` before each KEM operation.
+    /// A candidate is verified against the slots tag by the caller; keys that could give several for one slot verify
+    /// them with [`UnlockRequest::accepts`]. Spend from `budget` before each operation that a header should not repeat
+    /// at will.
     ///
     /// # Errors
     /// Whatever stopped the key from answering, such as [`Error::Store`] from a service that is out of reach. It surfaces
     /// only if no other slot opens.
-    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut KemBudget) -> Result<Option<Candidate>>;
+    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>>;
 }
 
 /// One slot, as a question: who can unlock this?
@@ -35,6 +38,8 @@ pub struct UnlockRequest<'a> {
     pub(crate) content: &'a Slot<'a>,
     pub(crate) envelope_id: &'a [u8; 32],
     pub(crate) h_fixed: [u8; 32],
+    /// SLOTS and the tag over them.
+    pub(crate) tagged: (&'a [u8], &'a [u8; 32]),
 }
 
 impl<'a> UnlockRequest<'a> {
@@ -55,26 +60,59 @@ impl<'a> UnlockRequest<'a> {
     pub fn envelope_id(&self) -> &'a [u8; 32] {
         self.envelope_id
     }
-}
 
-/// How many KEM operations an open may still spend: 128 in all, so that a crafted header cannot burn a reader's battery.
-pub struct KemBudget(u32);
-
-impl Default for KemBudget {
-    fn default() -> Self {
-        Self(KEM_OPERATIONS_PER_OPEN)
+    /// Whether a candidate is the content key, by the slots tag: after a wrong one the next key is to be tried (SPEC §5).
+    #[must_use]
+    pub fn accepts(&self, candidate: &Candidate) -> bool {
+        let (slots, tag) = self.tagged;
+        equal(&slots_tag(&candidate.key, self.envelope_id, &self.h_fixed, slots), tag)
     }
 }
 
-impl KemBudget {
-    /// Call before each KEM operation.
+/// How much work an open may still do, so that a crafted header cannot burn a reader's battery or its bill with a key
+/// service: 128 KEM or key-service operations, and 4 runs of Argon2. Source: SPEC §11, §14.
+pub struct UnlockBudget {
+    operations: u32,
+    argon2_runs: u32,
+}
+
+impl Default for UnlockBudget {
+    fn default() -> Self {
+        Self { operations: OPERATIONS_PER_OPEN, argon2_runs: ARGON2_RUNS_PER_OPEN }
+    }
+}
+
+impl UnlockBudget {
+    /// Call before each KEM operation and each call of a key service.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] when the budget is used up.
+    /// [`Error::TooLarge`] when the 128 are used up.
     pub fn spend(&mut self) -> Result<()> {
-        self.0 = self.0.checked_sub(1).ok_or(Error::TooLarge("an open may try 128 KEM operations"))?;
+        let spent = Error::TooLarge("an open may try 128 KEM or key-service operations");
+        self.operations = self.operations.checked_sub(1).ok_or(spent)?;
         Ok(())
     }
+
+    /// Call before each run of Argon2.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] when the 4 are used up.
+    pub fn spend_argon2(&mut self) -> Result<()> {
+        let spent = Error::TooLarge("an open may run Argon2 4 times");
+        self.argon2_runs = self.argon2_runs.checked_sub(1).ok_or(spent)?;
+        Ok(())
+    }
+}
+
+/// HMAC over the fixed part and SLOTS, under the content key (SPEC §5).
+pub(crate) fn slots_tag(
+    content_key: &Key,
+    envelope_id: &[u8; 32],
+    h_fixed: &[u8; 32],
+    slots: &[u8],
+) -> [u8; 32] {
+    let key = hkdf_sha256(envelope_id, content_key.expose(), label::SLOTS_TAG_KEY);
+    hmac_sha256(&key, &[label::SLOTS_TAG, h_fixed, &sha256(&[slots])])
 }
 
 /// 32 bytes that came out of a slot and may be the content key: the slots tag decides. Wiped on drop.
@@ -105,7 +143,7 @@ fn candidate(key: &Key, ct: &[u8; 48]) -> Option<Candidate> {
 }
 
 impl Unlock for Identity {
-    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut KemBudget) -> Result<Option<Candidate>> {
+    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>> {
         let SlotKind::Hpke { kem, hint, enc, ct } = *request.kind() else { return Ok(None) };
         let fingerprint = self.recipient().fingerprint();
         if kem != self.kem.kem()
@@ -185,10 +223,11 @@ impl fmt::Debug for Passphrase {
 }
 
 impl Unlock for Passphrase {
-    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut KemBudget) -> Result<Option<Candidate>> {
+    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>> {
         let SlotKind::Passphrase { salt, memory, passes, lanes, ct } = *request.kind() else {
             return Ok(None);
         };
+        budget.spend_argon2()?;
         let costs = Argon2Costs { memory, passes, lanes };
         Ok(candidate(&self.slot_key(salt, costs, &request.binding())?, ct))
     }
@@ -197,7 +236,10 @@ impl Unlock for Passphrase {
 /// A 32-byte key that both sides hold: a backup key, a group's epoch. Wiped on drop; `Debug` prints only the type's name.
 ///
 /// Post-quantum by nature. Source: SPEC §4.
-pub struct SymmetricKey(Key);
+pub struct SymmetricKey {
+    key: Key,
+    id: [u8; 8],
+}
 
 impl SymmetricKey {
     /// A new random key.
@@ -205,30 +247,35 @@ impl SymmetricKey {
     /// # Errors
     /// [`Error::Unsupported`] if the system gives no randomness.
     pub fn generate() -> Result<Self> {
-        random_key().map(Self)
+        random_key().map(Self::with_key)
     }
 
     /// Takes 32 uniformly random bytes; wipe your own copy. A password is not a key: see [`Passphrase`].
     #[must_use]
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(Key::copied(bytes))
+        Self::with_key(Key::copied(bytes))
+    }
+
+    fn with_key(key: Key) -> Self {
+        let derived = hkdf_sha256(&[], key.expose(), label::KEY_ID);
+        let id = derived.expose().first_chunk().copied().unwrap_or_default();
+        Self { key, id }
     }
 
     /// The key's 32 bytes, to be kept in a [`SecretStore`](crate::SecretStore).
     #[must_use]
     pub fn reveal(&self) -> SecretBytes {
-        SecretBytes::new(self.0.expose().to_vec())
+        SecretBytes::new(self.key.expose().to_vec())
     }
 
     /// The opaque id that stands in the slots under this key. It says nothing of the key, and is the same in each.
     #[must_use]
     pub fn id(&self) -> [u8; 8] {
-        let derived = hkdf_sha256(&[], self.0.expose(), label::KEY_ID);
-        derived.expose().first_chunk().copied().unwrap_or_default()
+        self.id
     }
 
     pub(super) fn slot_key(&self, salt: &[u8; 32], binding: &[u8]) -> Key {
-        hkdf_sha256(salt, self.0.expose(), binding)
+        hkdf_sha256(salt, self.key.expose(), binding)
     }
 }
 
@@ -239,9 +286,9 @@ impl fmt::Debug for SymmetricKey {
 }
 
 impl Unlock for SymmetricKey {
-    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut KemBudget) -> Result<Option<Candidate>> {
+    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut UnlockBudget) -> Result<Option<Candidate>> {
         let SlotKind::Symmetric { salt, key_id, ct } = *request.kind() else { return Ok(None) };
-        if *key_id != self.id() {
+        if *key_id != self.id {
             return Ok(None);
         }
         Ok(candidate(&self.slot_key(salt, &request.binding()), ct))
@@ -249,9 +296,10 @@ impl Unlock for SymmetricKey {
 }
 
 impl<S: KeyService> Unlock for S {
-    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut KemBudget) -> Result<Option<Candidate>> {
+    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>> {
         match *request.kind() {
             SlotKind::External { service, ct } if service == self.service() => {
+                budget.spend()?;
                 self.unwrap_key(ct, &request.binding())
             }
             _ => Ok(None),
@@ -260,6 +308,10 @@ impl<S: KeyService> Unlock for S {
 }
 
 /// Several keys at once: an identity and the ones it replaced, or an identity and a recovery passphrase.
+///
+/// Each slot is tried with every key until one opens it. The limits of an open hold for all keys together: 128 KEM or
+/// key-service operations and 4 runs of Argon2, so that of several passphrases the likely ones belong in front. A key
+/// beyond its limit is left out; if no other opens, the answer is [`Error::TooLarge`]. Source: SPEC §11.
 ///
 /// ```
 /// use sealwire::{Identity, Keyring, SealContext, open, seal};
@@ -284,12 +336,12 @@ impl Keyring {
 }
 
 impl Unlock for Keyring {
-    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut KemBudget) -> Result<Option<Candidate>> {
+    fn unlock(&self, request: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>> {
         let mut refused = Ok(None);
         for keys in &self.0 {
             match keys.unlock(request, budget) {
-                Ok(None) => {}
-                Ok(found) => return Ok(found),
+                Ok(Some(candidate)) if request.accepts(&candidate) => return Ok(Some(candidate)),
+                Ok(_) => {}
                 failed => refused = failed,
             }
         }

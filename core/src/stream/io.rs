@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 use crate::opener::{Finished, Opener};
 use crate::sealer::Sealer;
 use std::io::{self, Read, Write};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// How much is sealed or opened at a time: enough to keep every core busy.
 const BLOCK: usize = 64 * 16 * 1024;
 
 /// Seals what is written to it into a sink. Call [`SealWriter::finish`] at the end; without it the envelope has none, and
-/// readers say [`Error::Truncated`].
+/// readers refuse it: [`Error::Truncated`], or [`Error::Rejected`] if what they got ends inside a chunk.
 ///
 /// Memory: about 2 MiB, whatever the payload's size. Never padded.
 ///
@@ -116,8 +116,13 @@ impl<W: Write> Write for SealWriter<'_, W> {
 /// Opens an envelope while it is read.
 ///
 /// What it gives was authenticated chunk by chunk, **before** the end was seen: treat it as provisional until `read` has
-/// returned 0, and take the signer from [`OpenReader::finish`]. An envelope that was cut gives an error of kind
-/// `UnexpectedEof` in place of the end; errors carry a [`Error`] inside. Memory: about 2 MiB, whatever the payload's size.
+/// returned 0, and take the signer from [`OpenReader::finish`]. An envelope that was cut gives an error in place of the end:
+/// of kind `UnexpectedEof` ([`Error::Truncated`]) between two chunks, and of kind `InvalidData` ([`Error::Rejected`]) inside
+/// one; errors carry a [`Error`] inside. After an error nothing more comes out, not even what was authenticated before it in the
+/// same megabyte.
+///
+/// Memory: about 2 MiB, whatever the payload's size; 3 MiB for a signed or padded envelope; for a padded one up to 64 MiB
+/// more, when a run of zeros turns out to be payload ([`OpenStream`]).
 pub struct OpenReader<'a, R> {
     source: R,
     state: State<'a>,
@@ -183,8 +188,16 @@ impl<'a, R: Read> OpenReader<'a, R> {
         }
     }
 
-    /// Replaces `plaintext` by the next block.
+    /// Replaces `plaintext` by the next block. Of a block that failed nothing is handed out, now or later.
     fn open_block(&mut self) -> Result<()> {
+        let opened = self.open_next();
+        if opened.is_err() {
+            self.plaintext.zeroize();
+        }
+        opened
+    }
+
+    fn open_next(&mut self) -> Result<()> {
         // Overwritten by the next block, and wiped once on drop.
         self.plaintext.clear();
         self.taken = 0;
@@ -192,6 +205,11 @@ impl<'a, R: Read> OpenReader<'a, R> {
             return Err(FAILED);
         };
         let read = read_block(&mut self.source, &mut self.sealed)?;
+        let most = stream.most_plaintext(read);
+        if self.plaintext.capacity() < most {
+            // A buffer that grew while it is filled would leave copies behind.
+            self.plaintext = Zeroizing::new(Vec::with_capacity(most));
+        }
         stream.push(self.sealed.get(..read).unwrap_or_default(), &mut self.plaintext)?;
         self.state = if read == self.sealed.len() {
             State::Opening(stream)

@@ -7,15 +7,17 @@ use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::opener::{Finished, Opener, Unlocked};
 use crate::suite::{PayloadHash, TAG_LEN};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Opens an envelope that arrives in pieces.
 ///
 /// Plaintext comes out in whole authenticated chunks of 16 KiB, **before** the end was seen: treat it as provisional until
 /// [`OpenStream::finish`] says that the envelope was complete, and who signed it. Over `std::io` use
-/// [`OpenReader`](crate::OpenReader). Memory: the header while it arrives (at most 2 MiB), and about 32 KiB. A zero byte of a
-/// padded envelope may be held back until a later byte shows that it is not padding.
+/// [`OpenReader`](crate::OpenReader). After an error every further call gives [`Error::Misuse`].
 ///
-/// After an error every further call gives [`Error::Misuse`].
+/// Memory: the header while it arrives (at most 2 MiB), about 32 KiB, and for a signed or padded envelope as much as the
+/// longest piece. Zeros of a padded envelope are counted, not kept, until a later byte shows that they are no padding; then
+/// they come out at once: up to 64 MiB beyond the piece that was pushed.
 pub struct OpenStream<'a> {
     phase: Phase<'a>,
 }
@@ -48,11 +50,13 @@ impl<'a> OpenStream<'a> {
     /// Takes the next piece of the envelope and appends what was authenticated to `plaintext`.
     ///
     /// # Errors
-    /// Those of [`open`](crate::open()), as soon as they are certain.
+    /// Those of [`open`](crate::open()), as soon as they are certain. Nothing was appended then.
     pub fn push(&mut self, sealed: &[u8], plaintext: &mut Vec<u8>) -> Result<()> {
+        let start = plaintext.len();
         let pushed = self.push_or_fail(sealed, plaintext);
         if pushed.is_err() {
             self.phase = Phase::Failed;
+            take_back(plaintext, start);
         }
         pushed
     }
@@ -87,13 +91,28 @@ impl<'a> OpenStream<'a> {
     /// the payload to `plaintext`.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the envelope is not complete, [`Error::Rejected`] if its end was altered or the signature is wrong.
+    /// [`Error::Truncated`] if the envelope ends between two chunks or before the first, [`Error::Rejected`] if it ends inside
+    /// one, if its end was altered, or if the signature is wrong. Nothing was appended then; do not trust what came before.
     pub fn finish(self, plaintext: &mut Vec<u8>) -> Result<Finished> {
-        match self.phase {
+        let start = plaintext.len();
+        let finished = match self.phase {
             Phase::Header { .. } => Err(Error::Truncated),
-            Phase::Body(stream) => stream.finish(plaintext),
+            Phase::Body(mut stream) => stream.finish(plaintext),
             Phase::Failed => Err(Error::Misuse("the stream has failed before")),
+        };
+        if finished.is_err() {
+            take_back(plaintext, start);
         }
+        finished
+    }
+
+    /// How much plaintext `sealed` bytes more can make come out, with what is held back now.
+    pub(super) fn most_plaintext(&self, sealed: usize) -> usize {
+        let held = match &self.phase {
+            Phase::Body(stream) => stream.held(),
+            _ => 0,
+        };
+        sealed.saturating_add(held)
     }
 
     /// What the sealer said about the payload, as soon as the header was opened.
@@ -104,6 +123,12 @@ impl<'a> OpenStream<'a> {
             _ => None,
         }
     }
+}
+
+/// Wipes what was appended after `start`.
+fn take_back(plaintext: &mut Vec<u8>, start: usize) {
+    plaintext.get_mut(start..).unwrap_or_default().zeroize();
+    plaintext.truncate(start);
 }
 
 /// A body whose header is verified.
@@ -158,18 +183,20 @@ impl BodyStream {
         let start = plaintext.len();
         plaintext.resize(start + text_len, 0);
         let out = plaintext.get_mut(start..).ok_or(Error::Rejected)?;
-        let opened = cipher.open_run(self.next_chunk, sealed, out);
-        if let Err(error) = opened {
-            plaintext.truncate(start);
-            return Err(error);
-        }
+        cipher.open_run(self.next_chunk, sealed, out)?;
         self.next_chunk += chunks as u64;
         self.unlocked.layout.check_total(self.next_chunk.saturating_sub(1) * CHUNK as u64)?;
         self.release.hold_back(plaintext, start);
         Ok(())
     }
 
-    fn finish(mut self, plaintext: &mut Vec<u8>) -> Result<Finished> {
+    fn held(&self) -> usize {
+        let zeros = usize::try_from(self.release.zeros).unwrap_or(usize::MAX);
+        (self.partial.len() + self.release.tail.len()).saturating_add(zeros)
+    }
+
+    /// In place: moved out of its box, the hash would leave a copy of the payload's last bytes behind.
+    fn finish(&mut self, plaintext: &mut Vec<u8>) -> Result<Finished> {
         if self.partial.len() < TAG_LEN {
             return Err(Error::Truncated);
         }
@@ -177,7 +204,7 @@ impl BodyStream {
         self.open_chunks(&last, plaintext)?;
         let (hash, tail) = self.release.finish(plaintext)?;
         let signer = self.unlocked.verify(|| hash.done(), &tail)?;
-        Ok(Finished { signer, about: self.unlocked.about })
+        Ok(Finished { signer, about: self.unlocked.about.clone() })
     }
 }
 
@@ -185,8 +212,8 @@ impl BodyStream {
 /// signature, and counts zeros that may be padding.
 struct Release {
     layout: Layout,
-    /// The last bytes seen, as many as may be length field and signature.
-    tail: Vec<u8>,
+    /// The last bytes seen, as many as may be length field and signature; with room for a piece before them.
+    tail: Zeroizing<Vec<u8>>,
     /// Zeros before the tail that may be padding or payload.
     zeros: u64,
     released: u64,
@@ -195,7 +222,7 @@ struct Release {
 
 impl Release {
     fn new(layout: Layout) -> Self {
-        Self { layout, tail: Vec::new(), zeros: 0, released: 0, hash: PayloadHash::default() }
+        Self { layout, tail: Zeroizing::default(), zeros: 0, released: 0, hash: PayloadHash::default() }
     }
 
     /// `out[start..]` is new plaintext. Leaves there what is certain to be payload.
@@ -204,10 +231,24 @@ impl Release {
             self.released += (out.len() - start) as u64;
             return;
         }
-        let new = out.split_off(start);
-        let seen = [std::mem::take(&mut self.tail), new].concat();
-        let (certain, tail) = seen.split_at(seen.len().saturating_sub(self.layout.tail_len()));
-        self.tail = tail.to_vec();
+        let mut seen = std::mem::take(&mut self.tail);
+        let new = out.get(start..).unwrap_or_default();
+        if seen.capacity() - seen.len() < new.len() {
+            // Not `reserve`: what it leaves behind is not wiped.
+            let mut longer = Zeroizing::new(Vec::with_capacity(seen.len() + new.len()));
+            longer.extend_from_slice(&seen);
+            seen = longer;
+        }
+        seen.extend_from_slice(new);
+        out.truncate(start);
+        let certain_len = seen.len().saturating_sub(self.layout.tail_len());
+        self.release(seen.get(..certain_len).unwrap_or_default(), seen.len() - certain_len, out);
+        seen.drain(..certain_len);
+        self.tail = seen;
+    }
+
+    /// Emits what of `certain`, after which `tail_len` bytes were seen, cannot be padding.
+    fn release(&mut self, certain: &[u8], tail_len: usize, out: &mut Vec<u8>) {
         if !self.layout.padded {
             self.emit(certain, out);
             return;
@@ -219,12 +260,12 @@ impl Release {
             self.emit(payload, out);
         }
         self.zeros += zeros.len() as u64;
-        let seen = self.released + self.zeros + self.tail.len() as u64;
+        let seen = self.released + self.zeros + tail_len as u64;
         self.emit_zeros(self.zeros.saturating_sub(Layout::max_padding(seen)), out);
     }
 
     /// At the end: the payload's last zeros come out, the hash of the payload and the tail are left.
-    fn finish(mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Vec<u8>)> {
+    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Zeroizing<Vec<u8>>)> {
         if self.tail.len() < self.layout.tail_len() {
             return Err(Error::Rejected);
         }
@@ -236,7 +277,7 @@ impl Release {
             return Err(Error::Rejected);
         }
         self.emit_zeros(missing, out);
-        Ok((self.hash, self.tail))
+        Ok((std::mem::take(&mut self.hash), std::mem::take(&mut self.tail)))
     }
 
     fn emit(&mut self, payload: &[u8], out: &mut Vec<u8>) {

@@ -428,7 +428,7 @@ async fn search(world: &World, report: &mut Report) -> Outcome<()> {
         canaries.len()
     ));
     show::line(format!(
-        "searched in {} bytes of database, {} lines of log and {} bytes on the wire: {}",
+        "searched in {} bytes of database, {} lines of log, {} bytes of traffic: {}",
         count(raw.len()),
         count(world.log.lines().len()),
         count(wire.len()),

@@ -4,6 +4,8 @@
 //!     cargo run --release --manifest-path tests/bench/Cargo.toml -- --write  also keeps them in RESULTS.md
 //!     … -- --quick                                                           small sizes, to see that it runs
 
+mod http;
+mod loopback;
 mod memory;
 mod peers;
 mod table;
@@ -36,10 +38,14 @@ struct Bench {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [flag, what, bytes] = arguments.as_slice()
+    if let [flag, what, argument] = arguments.as_slice()
         && flag == "--child"
     {
-        memory::child(what, bytes.parse().unwrap());
+        match what.as_str() {
+            "serve" => loopback::serve(argument),
+            "download" => loopback::download(argument),
+            _ => memory::child(what, argument.parse().unwrap()),
+        }
         return;
     }
     let quick = arguments.iter().any(|argument| argument == "--quick");
@@ -67,6 +73,10 @@ fn main() {
     bench.streams();
     bench.overhead();
     bench.rewrap();
+    http::exchanges(&mut bench.table, effort, quick);
+    http::signatures(&mut bench.table, effort);
+    loopback::added_cpu(&mut bench.table, quick);
+    loopback::downloads(&mut bench.table, quick);
     if arguments.iter().any(|argument| argument == "--write") {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/RESULTS.md");
         std::fs::write(path, format!("{}{}", machine(), bench.table.text())).unwrap();
@@ -397,7 +407,7 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     format!(
         "# Results\n\nMade by `cargo run --release --manifest-path tests/bench/Cargo.toml -- --write`; medians of 7 samples, ours and the peer in turn.\n\n\
-         CPU: {} (family {}, model {}), {cores} cores, a virtual machine that shares its host. sealwire {}, hpke 0.15.1, ring 0.17.14, age 0.11.5, aws-esdk 1.2.1.\n\
+         CPU: {} (family {}, model {}), {cores} cores, a virtual machine that shares its host. sealwire {}, hpke 0.15.1, ring 0.17.14, age 0.11.5, aws-esdk 1.2.1, hpke-http 4.0.1.\n\
          \"ratio\" is how many times faster ours is, or, where a time is compared, ours divided by the peer's.\n",
         field("model name"),
         field("cpu family"),

@@ -467,6 +467,8 @@ def fixed_cases() -> None:
     odd = {"negative": -1, "true": True, "null": None, "array": [1], "map": {"a": 1}}
     for name, value in odd.items():
         wrong(f"metadata-value-{name}", sw.MALFORMED, f"A metadata value is of type {name}.", {4: {"a": value}})
+    for name, value in {"text": "7", "bytes": b"\x07", "negative": -7}.items():
+        wrong(f"metadata-version-{name}", sw.MALFORMED, f"The version is of type {name}.", {4: {"version": value}})
     wrong("metadata-65-entries", sw.TOO_LARGE, "65 metadata.", {4: {f"k{i}": i for i in range(65)}})
     wrong(
         "metadata-key-65-bytes", sw.TOO_LARGE, "A metadata key of 65 bytes in 33 characters.", {4: {"ä" * 32 + "k": 1}}
@@ -635,6 +637,16 @@ def limit_cases() -> None:
         d,
         unlock=by(BOB, CAROL, person("dave", sw.X25519)),
     )
+    guesses = [{"passphrase": text} for text in ("first guess", "second guess")]
+    two_slots = [pass_slot, passphrase()]
+    about = "Two passphrase slots and two passphrases: the last of 4 runs of Argon2id opens."
+    at("4-argon2-runs", about, two_slots, unlock={"keyring": [guesses[0], BY_PASSPHRASE]})
+    about = "Two passphrase slots and three passphrases: the sixth run of Argon2id would open."
+    everybody = [*guesses, BY_PASSPHRASE]
+    over_budget = Draft(slots=two_slots)
+    refuses("limit-above-4-argon2-runs", sw.TOO_LARGE, "§14", about, over_budget, unlock={"keyring": everybody})
+    about = "As many, and a key for which no Argon2id is needed: it opens after the others had to be left out."
+    at("4-argon2-runs-and-a-key", about, [*two_slots, own], unlock={"keyring": [*everybody, BY_KEY]})
 
 
 def reader_cases() -> None:
@@ -807,6 +819,11 @@ def private_cases() -> None:
     good("ignorable-key", "The ignorable key -1.", created | {-1: {"any": [None]}})
     good("only-ignorable-key", "Nothing but the ignorable key -1.", {-1: 0})
     good("filename-with-dots", "A filename that begins with dots.", {3: "..a..b"})
+    for name, filename in {
+        "con-in-front": "CONSOLE.txt", "con-as-extension": "a.con", "com0": "COM0", "com10": "com10.txt", "com-alone": "COM",
+        "space-inside": "a b", "first-after-c1": "a\u00a0b", "shell": "$(id) *?\"<>|~",
+    }.items():  # fmt: skip
+        good(f"filename-{name}", f"A filename at the edge of what is one: {name.replace('-', ' ')}.", {3: filename})
     fingerprints = sorted(who.recipient.fingerprint for who in (ALICE, BOB))
     for name, whom, slots, to_me in (
         ("yes", fingerprints, [hpke(BOB)], "yes"),
@@ -886,6 +903,9 @@ def private_cases() -> None:
     filenames = {
         "slash": "a/b", "parent": "../a", "absolute": "/a", "backslash": "a\\b", "dot": ".", "dot-dot": "..", "empty": "",
         "256-bytes": "ü" * 128, "nul": "a\x00b", "newline": "a\n", "unit-separator": "a\x1fb", "delete": "a\x7f",
+        "drive": "C:a.exe", "hidden-stream": "a.txt:b", "colon": ":", "first-c1": "a\x80b", "csi": "a\x9b2J", "last-c1": "a\x9f",
+        "dot-at-end": "a.", "three-dots": "...", "space-at-end": "a ", "dots-and-space": ".. ", "only-a-space": " ",
+        "con": "CON", "prn": "prn.txt", "aux": "Aux.tar.gz", "nul-device": "NUL.txt", "nul-space-dot": "nul .txt", "com1": "COM1", "lpt9": "lpt9.log", "com-superscript": "COM².txt",
     }  # fmt: skip
     for name, filename in filenames.items():
         bad(f"filename-{name}", sw.MALFORMED, f"A filename that is not one: {name.replace('-', ' ')}.", {3: filename})
@@ -1399,6 +1419,12 @@ def identity_cases() -> None:
     )
     bad("65-bytes", "A byte is missing.", sw.bech32m_encode(hrp, raw[:-1]))
     bad("67-bytes", "A byte too many.", sw.bech32m_encode(hrp, raw + b"\x00"))
+    for size in (1, 2, 33, 34):
+        bad(f"{size}-bytes", f"Only the first {size} bytes.", sw.bech32m_encode(hrp, raw[:size]))
+    other_bits = bytes([BOB.kem_private[0] ^ 7]) + BOB.kem_private[1:31] + bytes([BOB.kem_private[31] ^ 128])
+    about = "Bob's identity with other values in the bits that X25519 ignores: the same recipient."
+    text = sw.Identity(BOB.kem_id, other_bits, BOB.signing_private).to_text()
+    key_case("identity", "identity-x25519-ignored-bits", "ok", "§10", about, text, fingerprint=BOB.recipient.fingerprint.hex())
     bad(
         "unknown-kem",
         "A KEM id that this version does not have.",

@@ -54,7 +54,7 @@ def need(condition: bool, code: str, why: str) -> None:
 
 MAX_HEADER = 2 << 20
 MAX_SLOTS, MAX_ANONYMOUS, MAX_PASSPHRASE_SLOTS = 1024, 64, 2
-MAX_KEM_OPERATIONS = 128
+MAX_OPERATIONS, MAX_ARGON2_RUNS = 128, 4
 MAX_ARGON2_M, MAX_ARGON2_T, MAX_ARGON2_P = 262144, 10, 8
 MAX_NESTING = 8
 MAX_PRIVATE_BLOCKS = 1024
@@ -339,6 +339,7 @@ def parse_metadata(item: Any) -> dict[str, int | str | bytes]:
         need(is_uint(value) or isinstance(value, (str, bytes)), MALFORMED, "a metadata value")
         size = 0 if is_uint(value) else len(value.encode() if isinstance(value, str) else value)
         need(size <= MAX_METADATA_VALUE, TOO_LARGE, "a metadata value that is too long")
+        need(key != "version" or is_uint(value), MALFORMED, "a version that is no unsigned integer")
     return dict(item)
 
 
@@ -534,15 +535,22 @@ def symmetric_key_id(key: SymmetricKey) -> bytes:
 
 
 @dataclass
-class KemBudget:
-    left: int = MAX_KEM_OPERATIONS
+class UnlockBudget:
+    """§11: what is left of the work of one open."""
+
+    operations: int = MAX_OPERATIONS
+    argon2_runs: int = MAX_ARGON2_RUNS
 
     def spend(self) -> None:
-        need(self.left > 0, TOO_LARGE, "more than 128 KEM operations")
-        self.left -= 1
+        need(self.operations > 0, TOO_LARGE, "more than 128 KEM or key-service operations")
+        self.operations -= 1
+
+    def spend_argon2(self) -> None:
+        need(self.argon2_runs > 0, TOO_LARGE, "more than 4 runs of Argon2id")
+        self.argon2_runs -= 1
 
 
-def candidate(header: Header, slot: Slot, key: Key, budget: KemBudget) -> bytes | None:
+def candidate(header: Header, slot: Slot, key: Key, budget: UnlockBudget) -> bytes | None:
     """What `key` gets out of `slot`: something that may be the content key, or nothing."""
     if slot.fields is None:
         return None
@@ -550,16 +558,18 @@ def candidate(header: Header, slot: Slot, key: Key, budget: KemBudget) -> bytes 
     if slot.kind == HPKE and isinstance(key, Identity):
         return candidate_hpke(header.fixed.envelope_id, slot.fields, bound, key, budget)
     if slot.kind == PASSPHRASE and isinstance(key, Passphrase):
+        budget.spend_argon2()
         return open0(passphrase_slot_key(key.text, slot.fields, bound), slot.fields[6])
     if slot.kind == SYMMETRIC and isinstance(key, SymmetricKey) and slot.fields[2] == symmetric_key_id(key):
         return open0(hkdf(slot.fields[1], key.key, bound), slot.fields[6])
     if slot.kind == EXTERNAL and slot.fields[1] == getattr(key, "name", None):
+        budget.spend()
         return key.unlock(slot.fields[6], bound)
     return None
 
 
 def candidate_hpke(
-    envelope_id: bytes, f: dict[int, Any], bound: bytes, key: Identity, budget: KemBudget
+    envelope_id: bytes, f: dict[int, Any], bound: bytes, key: Identity, budget: UnlockBudget
 ) -> bytes | None:
     if f[1] != key.kem_id or f.get(4) not in (None, slot_hint(envelope_id, key.recipient)):
         return None
@@ -588,13 +598,17 @@ def opens(header: Header, candidate_key: bytes) -> bool:
 
 def unlock(header: Header, keys: Sequence[Key]) -> tuple[bytes, Key]:
     """The content key, and which of the keys got it."""
-    budget = KemBudget()
+    budget, refusal = UnlockBudget(), SealwireError(NOT_RECIPIENT, "no slot opens")
     for slot in header.slots:
         for key in keys:
-            content_key = candidate(header, slot, key, budget)
+            try:
+                content_key = candidate(header, slot, key, budget)
+            except SealwireError as error:  # it surfaces if nothing else opens
+                refusal = error
+                continue
             if content_key is not None and opens(header, content_key):
                 return content_key, key
-    raise SealwireError(NOT_RECIPIENT, "no slot opens")
+    raise refusal
 
 
 # ---- §6 Private block -------------------------------------------------------------------------
@@ -658,9 +672,12 @@ def parse_private(plaintext: bytes) -> Private:
 
 
 def is_filename(value: Any) -> bool:
-    if not is_text(value, 1, 255) or value in (".", ".."):
+    if not is_text(value, 1, 255) or value.endswith((".", " ")) or re.search(r"[/\\:\x00-\x1f\x7f-\x9f]", value):
         return False
-    return re.search(r"[/\\\x00-\x1f\x7f]", value) is None
+    return re.fullmatch(DEVICE, value.split(".")[0].rstrip(" "), re.IGNORECASE | re.ASCII) is None
+
+
+DEVICE = "CON|PRN|AUX|NUL|(COM|LPT)[1-9¹²³]"
 
 
 def is_audience(value: Any) -> bool:

@@ -163,7 +163,7 @@ fn aead_name(aead: Aead) -> &'static str {
     }
 }
 
-fn metadata_line((key, value): (&str, &MetadataValue)) -> String {
+pub(super) fn metadata_line((key, value): (&str, &MetadataValue)) -> String {
     // A stranger's text is quoted: it may contain anything.
     match value {
         MetadataValue::Text(text) => format!("{key:?} = {text:?}"),

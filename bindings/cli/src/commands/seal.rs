@@ -11,7 +11,7 @@ pub(super) fn run(args: &SealArgs) -> Result<()> {
     let mut input = Input::open(args.files.input.as_deref())?;
     let filename = filename(args)?;
     let signer = keys::signing_identity(args.sign.as_ref())?;
-    let readers = Readers::load(&args.readers, (&args.passphrase).into())?;
+    let readers = Readers::load(&args.readers, (&args.passphrase).into(), "Passphrase")?;
     let context = args.context.context();
 
     let mut sealer = Sealer::new(&context).to(readers.list());

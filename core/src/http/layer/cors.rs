@@ -4,11 +4,11 @@ use http::header::{HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode, header};
 
 /// The web origins whose pages may call the service.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Cors(pub(super) Vec<String>);
 
 /// What pages send: the fields of exchanges and signatures, and what apps commonly add.
-const ALLOW_HEADERS: &str = "authorization, content-digest, content-type, incremental, sealwire-exchange, sealwire-exchange-head, signature, signature-input";
+const ALLOW_HEADERS: &str = "authorization, cache-control, content-digest, content-type, incremental, sealwire-exchange, sealwire-exchange-head, signature, signature-input";
 const ALLOW_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 const EXPOSE_HEADERS: &str = "content-type, sealwire-status";
 
