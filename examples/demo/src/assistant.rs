@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub(crate) struct Assistant {
-    accounts: Vec<(&'static str, Signer)>,
+    accounts: Vec<(String, Signer)>,
     orders: AtomicUsize,
 }
 
 impl Assistant {
-    pub(crate) fn of(accounts: &[(&'static str, Signer)]) -> Self {
+    pub(crate) fn of(accounts: &[(String, Signer)]) -> Self {
         Self { accounts: accounts.to_vec(), orders: AtomicUsize::new(0) }
     }
 
@@ -30,7 +30,7 @@ impl Assistant {
         self.orders.load(Ordering::SeqCst)
     }
 
-    fn name(&self, sender: Sender) -> &'static str {
+    fn name(&self, sender: Sender) -> &str {
         self.accounts.iter().find(|(_, signer)| *signer == sender.0).map_or("somebody", |(name, _)| name)
     }
 }

@@ -8,6 +8,7 @@ mod story;
 mod hostile;
 mod script;
 mod client;
+mod second;
 mod server;
 mod assistant;
 mod proxy;
@@ -28,6 +29,15 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some(second::ARGUMENT) {
+        return match second::serve().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("the second server: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(error) => {

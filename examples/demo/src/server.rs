@@ -42,7 +42,7 @@ pub(crate) struct Setup {
     /// Open what is sealed to the assistant. Notes are sealed to people, and no key of theirs is here.
     pub(crate) keys: ServiceKeys,
     /// Names, and the keys with which these people sign requests: public ones.
-    pub(crate) accounts: Vec<(&'static str, Signer)>,
+    pub(crate) accounts: Vec<(String, Signer)>,
     pub(crate) store: Arc<Store>,
     pub(crate) replay: Arc<dyn ReplayCache>,
     pub(crate) log: Arc<AccessLog>,

@@ -2,11 +2,12 @@
 
 use crate::Outcome;
 use rusqlite::{Connection, OptionalExtension, params};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fmt, fs, io, process};
 use tokio_postgres::NoTls;
 
 /// What the API keeps of a resource. The envelope's header and body are two columns, so that readers can be added by
@@ -22,6 +23,41 @@ pub(crate) struct Row {
 
 /// Rows by their paths.
 pub(crate) type Rows = BTreeMap<String, Row>;
+
+/// Where the rows are.
+#[derive(Serialize, Deserialize)]
+pub(crate) enum Place {
+    Sqlite {
+        file: PathBuf,
+    },
+    /// A `postgres://` URL, and a schema for this run alone.
+    Postgres {
+        url: String,
+        schema: String,
+    },
+}
+
+impl Place {
+    /// The database at a `postgres://` URL; without one, a SQLite file in `folder`.
+    pub(crate) fn new(url: Option<&str>, folder: &Path) -> Self {
+        match url {
+            None => Self::Sqlite { file: folder.join("notes.sqlite") },
+            Some(url) => {
+                Self::Postgres { url: url.into(), schema: format!("sealwire_demo_{}", process::id()) }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite { file } => write!(f, "SQLite, {}", file.display()),
+            // The URL may hold a password.
+            Self::Postgres { schema, .. } => write!(f, "PostgreSQL, schema {schema}"),
+        }
+    }
+}
 
 pub(crate) enum Store {
     Sqlite { database: Mutex<Connection>, file: PathBuf },
@@ -42,29 +78,24 @@ const ALL: &str = "SELECT path, revision, owner, header, body FROM rows ORDER BY
 const ALTER: &str = "UPDATE rows SET header = $1, body = $2 WHERE path = $3";
 
 impl Store {
-    /// The database at a `postgres://` URL, in a schema of its own; without one, a new SQLite file in `folder`.
-    pub(crate) async fn open(url: Option<&str>, folder: &Path) -> Outcome<Self> {
-        let Some(url) = url else {
-            let file = folder.join("notes.sqlite");
-            let database = Connection::open(&file)?;
-            database.busy_timeout(Duration::from_secs(5))?;
-            database.pragma_update(None, "journal_mode", "WAL")?;
-            database.execute_batch(&table("BLOB"))?;
-            return Ok(Self::Sqlite { database: Mutex::new(database), file });
-        };
-        let (database, connection) = tokio_postgres::connect(url, NoTls).await?;
-        tokio::spawn(connection);
-        let schema = format!("sealwire_demo_{}", std::process::id());
-        let begin = format!("CREATE SCHEMA {schema}; SET search_path TO {schema}; {}", table("BYTEA"));
-        database.batch_execute(&begin).await?;
-        Ok(Self::Postgres { database, schema })
-    }
-
-    pub(crate) fn name(&self) -> String {
-        match self {
-            Self::Sqlite { file, .. } => format!("SQLite, {}", file.display()),
-            Self::Postgres { schema, .. } => format!("PostgreSQL, schema {schema}"),
-        }
+    /// A connection of its own. The first one makes the table.
+    pub(crate) async fn open(place: &Place) -> Outcome<Self> {
+        Ok(match place {
+            Place::Sqlite { file } => {
+                let database = Connection::open(file)?;
+                database.busy_timeout(Duration::from_secs(5))?;
+                database.pragma_update(None, "journal_mode", "WAL")?;
+                database.execute_batch(&table("BLOB"))?;
+                Self::Sqlite { database: Mutex::new(database), file: file.clone() }
+            }
+            Place::Postgres { url, schema } => {
+                let (database, connection) = tokio_postgres::connect(url, NoTls).await?;
+                tokio::spawn(connection);
+                let begin = format!("CREATE SCHEMA IF NOT EXISTS {schema}; SET search_path TO {schema};");
+                database.batch_execute(&format!("{begin} {}", table("BYTEA"))).await?;
+                Self::Postgres { database, schema: schema.clone() }
+            }
+        })
     }
 
     /// Writes a row; false if it is somebody else's.
@@ -165,7 +196,7 @@ impl Store {
 
 fn table(bytes: &str) -> String {
     format!(
-        "CREATE TABLE rows (path TEXT PRIMARY KEY, revision BIGINT NOT NULL, owner TEXT NOT NULL, header {bytes} NOT NULL, body {bytes} NOT NULL)"
+        "CREATE TABLE IF NOT EXISTS rows (path TEXT PRIMARY KEY, revision BIGINT NOT NULL, owner TEXT NOT NULL, header {bytes} NOT NULL, body {bytes} NOT NULL)"
     )
 }
 

@@ -10,9 +10,10 @@ use crate::script::{
     ATTACHMENT, CANARIES, DIARY, DIARY_TEXT, NOTE, OTHER_NOTE, OTHER_TEXT, QUESTION, TEXT, TOPIC, now,
 };
 use crate::search::{forms, hex, holds};
+use crate::second::{self, Second, Shared};
 use crate::server::{self, AccessLog, Server, Setup};
 use crate::show::{self, bold, count, dim, good};
-use crate::store::{Row, Store};
+use crate::store::{Place, Row, Store};
 use crate::{Outcome, assistant};
 use sealwire::http::{KEYS_PATH, MemoryReplayCache, Origin, RedisReplayCache, ReplayCache, ServiceKeys};
 use sealwire::{Addressed, FileStore, Header, Identity, Opener, SignedBy, SlotKind, SymmetricKey, to_text};
@@ -21,14 +22,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+const SECOND_LOG: &str = "access-2.log";
+
 /// Everybody who plays a part.
 pub(crate) struct World {
     folder: PathBuf,
     pub(crate) proxy: Proxy,
     pub(crate) store: Arc<Store>,
+    /// What to call the store.
+    database: String,
     pub(crate) log: Arc<AccessLog>,
     server: Server,
-    second: Option<Server>,
+    second: Option<Second>,
     keys: FileStore,
     alice: Person,
     bob: Person,
@@ -40,11 +45,14 @@ impl World {
     /// Starts the CDN, the server (with a shared replay cache: two of them) and four apps.
     pub(crate) async fn begin(options: &Options, folder: &Path, report: &mut Report) -> Outcome<Self> {
         let proxy = Proxy::start().await?;
-        let store = Arc::new(Store::open(options.store.as_deref(), folder).await?);
+        let place = Place::new(options.store.as_deref(), folder);
+        let store = Arc::new(Store::open(&place).await?);
         let log = AccessLog::create(&folder.join("access.log"))?;
 
         // Where a service keeps its keys is its own affair: here in sealed files, elsewhere in a secret manager.
-        let keys = FileStore::with_key(folder.join("service"), SymmetricKey::generate()?);
+        let (keys_folder, keys_key) = (folder.join("service"), SymmetricKey::generate()?);
+        let keys_text = to_text(keys_key.reveal().reveal());
+        let keys = FileStore::with_key(&keys_folder, keys_key);
         let identity = Identity::generate()?;
         let pin = identity.recipient().pin();
         identity.save(&keys, "identity")?;
@@ -52,38 +60,48 @@ impl World {
 
         let service = Service { origin: proxy.origin.clone(), pin };
         let person = |name| Person::new(name, folder, &service);
-        let (alice, bob, carol, mallory) =
-            (person("alice")?, person("bob")?, person("carol")?, person("mallory")?);
+        let (alice, bob) = (person("alice")?, person("bob")?);
+        let (carol, mallory) = (person("carol")?, person("mallory")?);
         let people = [&alice, &bob, &carol, &mallory];
-        let accounts: Vec<_> = people.iter().map(|one| (one.name, one.identity().signer())).collect();
-        let setup = |replay: Arc<dyn ReplayCache>| -> Outcome<Setup> {
-            Ok(Setup {
-                origin: Origin::parse(&proxy.origin)?,
-                identity: Identity::load(&keys, "identity")?.ok_or("the service has no identity")?,
-                keys: ServiceKeys::load(&keys, "keys")?.ok_or("the service has no keys")?,
-                accounts: accounts.clone(),
-                store: store.clone(),
-                replay,
-                log: log.clone(),
-            })
+        let replay: Arc<dyn ReplayCache> = match &options.replay {
+            None => Arc::new(MemoryReplayCache::new(10_000, now())),
+            Some(url) => Arc::new(RedisReplayCache::connect(url).await?),
         };
-        let (server, second) = match &options.replay {
-            None => (server::start(setup(Arc::new(MemoryReplayCache::new(10_000, now())))?).await?, None),
+        report.store = if options.store.is_some() { "postgres" } else { "sqlite" }.into();
+        report.replay_cache = if options.replay.is_some() { "redis" } else { "memory" };
+        let database = place.to_string();
+        let second = match &options.replay {
+            None => None,
             Some(url) => {
-                // Each has a connection of its own, as two processes would.
-                let first = server::start(setup(Arc::new(RedisReplayCache::connect(url).await?))?).await?;
-                let second = server::start(setup(Arc::new(RedisReplayCache::connect(url).await?))?).await?;
-                (first, Some(second))
+                let account = |one: &&Person| (one.name.into(), one.identity().recipient().to_string());
+                let shared = Shared {
+                    origin: proxy.origin.clone(),
+                    place,
+                    replay: url.clone(),
+                    keys: keys_folder,
+                    keys_key: keys_text,
+                    accounts: people.iter().map(account).collect(),
+                    access_log: folder.join(SECOND_LOG),
+                };
+                Some(Second::start(&shared).await?)
             }
         };
+        let server = server::start(Setup {
+            origin: Origin::parse(&proxy.origin)?,
+            identity,
+            keys: second::service_keys(&keys)?,
+            accounts: people.iter().map(|one| (one.name.into(), one.identity().signer())).collect(),
+            store: store.clone(),
+            replay,
+            log: log.clone(),
+        })
+        .await?;
         proxy.forward_to(server.address);
 
         report.origin.clone_from(&proxy.origin);
-        report.store = if options.store.is_some() { "postgres" } else { "sqlite" }.into();
-        report.replay_cache = if options.replay.is_some() { "redis" } else { "memory" };
         report.servers = 1 + usize::from(second.is_some());
         let folder = folder.to_owned();
-        Ok(Self { folder, proxy, store, log, server, second, keys, alice, bob, carol, mallory })
+        Ok(Self { folder, proxy, store, database, log, server, second, keys, alice, bob, carol, mallory })
     }
 
     async fn row(&self, item: Item) -> Outcome<Row> {
@@ -109,10 +127,10 @@ fn introduction(world: &World) {
     show::title("Sealwire: a notes API that stores what it cannot read");
     show::line(format!("API      {}: a CDN, which ends TLS and sees every byte", world.proxy.origin));
     show::line(format!("server   http://{}, behind it; it verifies every request", world.server.address));
-    show::line(format!("database {}", world.store.name()));
+    show::line(format!("database {}", world.database));
     if let Some(second) = &world.second {
         show::line(format!(
-            "second   http://{}, with the same keys and one replay cache in Redis",
+            "second   http://{}, a process of its own; they share keys, rows and a replay cache",
             second.address
         ));
     }
@@ -342,7 +360,8 @@ async fn alice_asks(world: &World, report: &mut Report) -> Outcome<()> {
         format!("authorization: {}", field("authorization")),
     ];
     right.extend(show::hex_lines(&outer.body, 2));
-    right.push(format!("log: {last}"));
+    let (call, sender) = last.split_once(" length").unwrap_or((&last, ""));
+    right.extend([format!("log: {call}"), format!("     length{sender}")]);
     show::side_by_side(("Alice and the assistant read", &left), ("CDN and access log have", &right));
 
     show::blank();
@@ -380,9 +399,7 @@ async fn keys_rotate(world: &World) -> Outcome<Answer> {
     server.service.change_keys(|keys| keys.rotate(now()))?;
     server.service.with_keys(|keys| keys.save(&world.keys, "keys"))?;
     if let Some(second) = &world.second {
-        let rotated = ServiceKeys::load(&world.keys, "keys")?.ok_or("the service has no keys")?;
-        second.service.change_keys(|keys| *keys = rotated);
-        show::line("The second server loads what the first one saved.");
+        second.load_keys().await?;
     }
     alice.help().await?;
     alice.restart();
@@ -391,6 +408,15 @@ async fn keys_rotate(world: &World) -> Outcome<Answer> {
         "Alice's app goes on with the key that it has, which is still understood; after a new start it",
         "fetches the next one, checks its signature against the pin, and keeps its serial number.",
     ]);
+    if let Some(second) = &world.second {
+        proxy.forward_to(second.address);
+        let (reply, note) = (alice.ask(QUESTION).await, world.bob.read(NOTE).await);
+        proxy.forward_to(server.address);
+        check(reply?.asked_by == "alice" && note?.text().await? == TEXT, "the second server serves, too")?;
+        show::line(
+            "The second server loaded the new key, too: it answers Alice's question, and serves Bob his note.",
+        );
+    }
     Ok(old_keys)
 }
 
@@ -398,7 +424,10 @@ async fn keys_rotate(world: &World) -> Outcome<Answer> {
 async fn search(world: &World, report: &mut Report) -> Outcome<()> {
     show::heading("8  Is anything of it in the database, the access log, or on the wire?");
     let (raw, wire) = (world.store.raw().await?, world.proxy.take_wire());
-    let log = world.log.lines().join("\n").into_bytes();
+    let mut log = fs::read(world.folder.join("access.log"))?;
+    if world.second.is_some() {
+        log.extend(fs::read(world.folder.join(SECOND_LOG))?);
+    }
     let image = landscape();
     let pixels = image.get(image.len() / 2..).and_then(|rest| rest.get(..48)).ok_or("no picture")?;
     let canaries: Vec<&[u8]> = CANARIES.iter().map(|canary| canary.as_bytes()).chain([pixels]).collect();
@@ -455,7 +484,10 @@ async fn the_world_turns_hostile(
     let (store, second) = (&*world.store, world.second.as_ref());
     let stage = Stage { store, proxy, server, second, alice, bob, carol, mallory, old_note, old_keys };
     report.acts = hostile::run(&stage).await?;
-    report.let_in = server.audit.verified() + second.map_or(0, |second| second.audit.verified());
+    report.let_in = server.audit.verified();
+    if let Some(second) = second {
+        report.let_in += second.verified().await?;
+    }
     show::blank();
     show::lines(&[
         "* Version 1 is a true note of Alice's, but Bob's app keeps the highest version that it has seen, and",

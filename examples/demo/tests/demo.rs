@@ -21,7 +21,8 @@ fn the_demo_tells_its_story_and_every_hostile_act_is_refused() -> Outcome {
     assert!(text.contains("Alarm code: 4-8-15-16-23."), "Bob reads the note:\n{text}");
     assert!(text.contains("GET /assistant/stream 200"), "the path of an exchange is in the log:\n{text}");
     assert!(!text.contains('\x1b'), "colours only in a terminal");
-    assert!(text.lines().all(|line| line.chars().count() <= 103), "a line is too wide:\n{text}");
+    let wide: Vec<_> = text.lines().filter(|line| line.chars().count() > 103).collect();
+    assert_eq!(wide, [""; 0], "lines that are too wide");
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use crate::client::{Failure, Person};
 use crate::proxy::{Answer, Proxy};
 use crate::report::ActReport;
 use crate::script::{ATTACHMENT, NOTE, OTHER_NOTE, OTHER_TEXT};
+use crate::second::Second;
 use crate::server::Server;
 use crate::show;
 use crate::store::{Row, Store};
@@ -20,7 +21,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) proxy: &'a Proxy,
     pub(crate) server: &'a Server,
     /// Another process of the same service, if there is one.
-    pub(crate) second: Option<&'a Server>,
+    pub(crate) second: Option<&'a Second>,
     pub(crate) alice: &'a Person,
     pub(crate) bob: &'a Person,
     pub(crate) carol: &'a Person,

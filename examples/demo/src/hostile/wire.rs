@@ -281,14 +281,9 @@ pub(super) async fn run(stage: &Stage<'_>) -> Outcome<Vec<ActReport>> {
 }
 
 async fn play(stage: &Stage<'_>, act: &Act, at: At) -> Outcome<ActReport> {
-    let refusals = || {
-        let mut refusals = stage.server.audit.take_refusals();
-        refusals.extend(stage.second.map(|second| second.audit.take_refusals()).unwrap_or_default());
-        refusals
-    };
-    drop(refusals());
+    drop(refusals(stage).await?);
     let (control, honest) = stage.proxy.tampering(Tamper::none(), attempt(stage, act.call)).await;
-    let refused = refusals();
+    let refused = refusals(stage).await?;
     if control.is_err() || !refused.is_empty() {
         return Err(format!("before \"{}\": {control:?}, {refused:?}", act.did).into());
     }
@@ -296,7 +291,7 @@ async fn play(stage: &Stage<'_>, act: &Act, at: At) -> Outcome<ActReport> {
     let tamper = (act.tamper)(stage, &honest)?;
     let orders = stage.server.assistant.orders();
     let (outcome, _) = stage.proxy.tampering(tamper, attempt(stage, act.call)).await;
-    let refused = refusals();
+    let refused = refusals(stage).await?;
     let code = match at {
         At::Client => outcome.as_ref().err().map(|failure| failure.code()),
         // Why is told to the operator alone; the client, and whoever is in between, sees only that.
@@ -312,6 +307,15 @@ async fn play(stage: &Stage<'_>, act: &Act, at: At) -> Outcome<ActReport> {
     let report = ActReport { did: act.did, refused_by: act.refused_by, at, code, expected: act.code, held };
     print(&report);
     Ok(report)
+}
+
+/// What the servers' operators, and they alone, are told.
+async fn refusals(stage: &Stage<'_>) -> Outcome<Vec<String>> {
+    let mut refusals: Vec<String> = stage.server.audit.take_refusals().into_iter().map(Into::into).collect();
+    if let Some(second) = stage.second {
+        refusals.extend(second.take_refusals().await?);
+    }
+    Ok(refusals)
 }
 
 fn answer(status: u16, media_type: &'static str, body: &'static str) -> Answer {
