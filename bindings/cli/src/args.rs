@@ -138,7 +138,8 @@ pub(crate) struct RewrapArgs {
 pub(crate) struct ResealArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Sign with the one identity in KEYFILE; a signed file needs it, since the old signature is lost
+    /// Sign with the one identity in KEYFILE what it signed before, or what --expect names. A signed file needs it: the old
+    /// signature is lost
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) sign: Option<PathBuf>,
 }

@@ -543,8 +543,37 @@ fn reseal_of_a_signed_file_asks_for_a_signature() {
     shell.fails(2, "Misuse", &["reseal", "-i", "alice.key", "--to", "bob.pub", "-o", "-", "in.sealed"]);
     assert!(shell.bytes("in.sealed") == before);
     shell.no_temporary_files();
-    shell.ok(&["reseal", "-i", "alice.key", "--to", "bob.pub", "--sign", "carol.key", "in.sealed"]);
-    shell.ok(&["open", "-i", "bob.key", "--expect", "carol.pub", "in.sealed"]);
+    let mine = ["reseal", "-i", "alice.key", "--to", "bob.pub", "--sign", "alice.key", "in.sealed"];
+    shell.ok(&mine);
+    shell.ok(&["open", "-i", "bob.key", "--expect", "alice.pub", "in.sealed"]);
+}
+
+/// Who can replace a file must not have it signed by who reseals it.
+#[test]
+fn reseal_signs_what_is_mine_or_expected_and_nothing_else() {
+    let shell = Shell::new();
+    let context = SealContext::new("sealwire/file");
+    let (alice, bob) = (shell.identity("alice.key"), shell.identity("bob.key"));
+    let reseal = ["reseal", "-i", "alice.key", "--to", "alice.pub", "--sign", "alice.key"];
+    for padded in [false, true] {
+        let sealer = sealwire::Sealer::new(&context).to(alice.recipient());
+        let sealer = if padded { sealer } else { sealer.unpadded() };
+        shell.write("unsigned", sealer.seal(b"I owe Mallory a house").unwrap());
+        shell.write("other", sealer.clone().sign(&bob).seal(b"I owe Mallory a house").unwrap());
+        shell.write("mine", sealer.sign(&alice).seal(b"hello").unwrap());
+        for (file, why) in [("unsigned", "nobody signed it"), ("other", "say with --expect whose")] {
+            let before = shell.bytes(file);
+            let refused = shell.fails(2, "Misuse", &[&reseal[..], &[file]].concat());
+            assert!(refused.stderr.contains(why), "{}", refused.stderr);
+            assert!(shell.bytes(file) == before);
+        }
+        shell.ok(&[&reseal[..], &["mine"]].concat());
+        shell.ok(&[&reseal[..], &["--expect", "bob.pub", "other"]].concat());
+        for file in ["mine", "other"] {
+            shell.ok(&["open", "-i", "alice.key", "--expect", "alice.pub", file]);
+        }
+        shell.no_temporary_files();
+    }
 }
 
 #[test]
