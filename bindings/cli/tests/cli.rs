@@ -305,10 +305,70 @@ fn says_who_signed_and_insists_when_asked() {
     // Passed on by a reader.
     shell.ok(&["rewrap", "-i", "alice.key", "--to", "carol.pub", "-o", "on.sealed", "in.sealed"]);
     let passed_on = shell.ok(&["open", "-i", "carol.key", "on.sealed"]).stderr;
-    assert!(passed_on.contains("addressed to others"), "{passed_on}");
+    assert!(
+        passed_on.contains("addressed to others by name: you are an anonymous reader, or"),
+        "{passed_on}"
+    );
 
     shell.write("two.key", shell.text("alice.key") + &shell.text("bob.key"));
     shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--sign", "two.key", "in"]);
+}
+
+/// The signature stands at the end: what is forged must not have reached `tar x` by then.
+#[test]
+fn nothing_reaches_a_pipe_before_the_expected_signature_is_verified() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    let sealed = shell.pipe(&["seal", "--to", "carol.pub", "--sign", "bob.key"], &payload).stdout;
+    let expecting = ["open", "-i", "carol.key", "--expect", "bob.pub"];
+    let opened = shell.pipe(&expecting, &sealed);
+    assert!(opened.code == 0 && opened.stdout == payload, "{}", opened.stderr);
+
+    // Only the last chunk, which holds the signature, is wrong.
+    let mut forged = sealed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let refused = shell.pipe(&expecting, &forged);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(refused.stdout.is_empty(), "{} bytes of a forgery", refused.stdout.len());
+    assert!(!shell.pipe(&expecting[..3], &forged).stdout.is_empty());
+    #[cfg(unix)]
+    {
+        assert!(Command::new("mkfifo").arg(shell.path("fifo")).status().unwrap().success());
+        let fifo = shell.path("fifo");
+        let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+        let refused = shell.pipe(&[&expecting[..], &["-o", "fifo"]].concat(), &forged);
+        assert_eq!(refused.code, 6);
+        assert!(reader.join().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_a_stranger_said_is_printed_without_harm() {
+    let shell = Shell::new();
+    let context = SealContext::new("sealwire/file");
+    let alice = shell.identity("alice.key");
+    let hostile = "a\u{7f}\u{9b}31m\u{202e}\u{2066}\u{1d173}ü";
+    let harmless = r"a\u{7f}\u{9b}31m\u{202e}\u{2066}\u{1d173}ü";
+    for (created, shown) in [
+        (253_402_300_799, "created 9999-12-31T23:59:59Z\n"),
+        (253_402_300_800, "created 253402300800 seconds after 1970\n"),
+        (u64::MAX, "created 18446744073709551615 seconds after 1970\n"),
+    ] {
+        let sealer = sealwire::Sealer::new(&context).to(alice.recipient()).created(created);
+        let sealer = sealer.metadata(hostile, hostile).content_type(hostile).filename("a\u{202e}b");
+        shell.write("in.sealed", sealer.seal(b"hello").unwrap());
+        let said = shell.ok(&["open", "-i", "alice.key", "-o", "out", "in.sealed"]).stderr;
+        assert!(said.ends_with(shown), "{said}");
+        assert!(said.contains(&format!("metadata \"{harmless}\" = \"{harmless}\"\n")), "{said}");
+        assert!(said.contains(&format!("content type \"{harmless}\"\n")), "{said}");
+        assert!(said.contains(r#"file name "a\u{202e}b""#), "{said}");
+        assert_eq!(shell.text("out"), "hello");
+    }
+    let page = String::from_utf8(shell.ok(&["inspect", "in.sealed"]).stdout).unwrap();
+    assert!(page.contains(harmless), "{page}");
+    let json = String::from_utf8(shell.ok(&["inspect", "--json", "in.sealed"]).stdout).unwrap();
+    assert!(json.contains(r#""a\u007f\u009b31m\u202e\u2066\ud834\udd73ü""#), "{json}");
+    assert_eq!(shell.inspect("in.sealed")["metadata"][hostile], hostile);
 }
 
 #[test]
