@@ -144,7 +144,7 @@ pub(crate) struct OpenArgs {
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
     /// Accept only what this RECIPIENT (or signer, in hex) signed; may be repeated. Nothing is written before the signature
-    /// was verified: what goes to a pipe waits in a temporary file
+    /// was verified: what goes to a pipe waits in a temporary file, as large as it is
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) expect: Vec<String>,
     #[command(flatten)]
