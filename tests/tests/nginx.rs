@@ -118,7 +118,7 @@ impl Nginx {
             .args(["-c", "nginx.conf", "-e", "error.log"])
             .stdin(Stdio::null())
             .spawn()
-            .expect("nginx does not start: is it installed?");
+            .unwrap_or_else(|error| panic!("nginx does not start: is it installed? {error}"));
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 break;
@@ -185,7 +185,8 @@ fn spellings(canary: &str) -> Vec<String> {
     let mut spellings = vec![canary.to_string(), hex.to_uppercase(), hex];
     for before in 0..3 {
         let text = to_text(&[&b"..."[..before], canary.as_bytes()].concat());
-        spellings.push(text[if before == 0 { 0 } else { before + 1 }..text.len() - 2].into());
+        let neighbours = if before == 0 { 0 } else { before + 1 };
+        spellings.push(text.chars().skip(neighbours).take(text.len() - neighbours - 2).collect());
     }
     spellings
 }
@@ -322,8 +323,8 @@ async fn events_come_one_by_one_where_nginx_does_not_buffer() {
         let mut answer = nginx.client.get(&nginx.url("/api/live/1")).send().await.unwrap();
         for number in 0..3 {
             let event = timeout(Duration::from_secs(5), answer.chunk()).await;
-            let event = event.expect("no event before the next one was sent").unwrap();
-            assert_eq!(event.as_deref(), Some(format!("data: {number}\n\n").as_bytes()));
+            assert!(event.is_ok(), "no event before the next one was sent");
+            assert_eq!(event.unwrap().unwrap().as_deref(), Some(format!("data: {number}\n\n").as_bytes()));
             nginx.gate.add_permits(1);
         }
         assert_eq!(answer.chunk().await.unwrap(), None);
