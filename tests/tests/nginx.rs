@@ -63,6 +63,11 @@ http {{
             proxy_buffering off;
             proxy_pass http://app/live/;
         }}
+        location /api/old/ {{
+            proxy_http_version 1.0;
+            proxy_buffering off;
+            proxy_pass http://app/old/;
+        }}
         location /api/buffered/ {{
             proxy_http_version 1.0;
             proxy_pass http://app/buffered/;
@@ -130,6 +135,7 @@ impl Nginx {
         let policy = Policy::new()
             .service(&origin, pins)
             .unwrap()
+            .rule(rule("/api/old/{rest..}").streamed())
             .rule(rule("/api/buffered/{rest..}").streamed())
             .rule(rule("/api/live/{rest..}").streamed())
             .rule(rule("/api/{rest..}"));
@@ -205,6 +211,7 @@ async fn app(origin: &str, owner: Identity, alice: &Identity, gate: Arc<Semaphor
         .route("/notes/{id}", any(echo))
         .route("/limited/{id}", any(echo))
         .route("/plain", any(echo))
+        .route("/old/{id}", get(events))
         .route("/buffered/{id}", get(events))
         .route("/live/{id}", get(events))
         .with_state(gate);
@@ -317,13 +324,15 @@ async fn limits_by_path_work_and_nginxs_own_answers_are_never_data() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_come_one_by_one_where_nginx_does_not_buffer() {
-    for http2 in [false, true] {
+    for (http2, path) in
+        [(false, "/api/live/1"), (true, "/api/live/1"), (false, "/api/old/1"), (true, "/api/old/1")]
+    {
         let nginx = Nginx::start(http2).await;
         nginx.gate.add_permits(1);
-        let mut answer = nginx.client.get(&nginx.url("/api/live/1")).send().await.unwrap();
+        let mut answer = nginx.client.get(&nginx.url(path)).send().await.unwrap();
         for number in 0..3 {
             let event = timeout(Duration::from_secs(5), answer.chunk()).await;
-            assert!(event.is_ok(), "no event before the next one was sent");
+            assert!(event.is_ok(), "{path}: no event before the next one was sent");
             assert_eq!(event.unwrap().unwrap().as_deref(), Some(format!("data: {number}\n\n").as_bytes()));
             nginx.gate.add_permits(1);
         }

@@ -51,6 +51,12 @@ pub struct Sender(pub Signer);
 /// Everything is demanded everywhere, unless a path is excepted by name. Requests are refused with an `application/problem+json` that does
 /// not say why. Memory for bodies is bounded over all requests together (256 MiB). Source: SPEC §18 to §21.
 ///
+/// **Behind nginx** everything that looks at method and path works as it is: routing, `limit_req`, logs. Requests need
+/// `location = /.well-known/sealwire-keys` to come here, and fit into the header buffers that nginx has anyway (the longest field is 6 KiB, its
+/// buffers 8 KiB). If it takes a prefix off the path, say so with [`ExchangeService::mounted`]. Raise `client_max_body_size` (1 MiB) to what the
+/// app takes. **Where responses are streamed set `proxy_buffering off`**: nginx before 1.29.7 asks apps by HTTP/1.0 unless told otherwise, and
+/// holds events back until a buffer is full. `X-Accel-Buffering` from the app does not help: it is inside.
+///
 /// ```
 /// use sealwire::{Identity, http::{ExchangeService, Origin, OriginPolicy, RequestVerifier, SealwireLayer, ServiceKeys}};
 ///
