@@ -32,7 +32,7 @@ fn ok(answer: &Value, what: &str) {
     assert_eq!(answer["ok"], true, "{what}: {answer}");
 }
 
-fn code<'a>(answer: &'a Value) -> &'a str {
+fn code(answer: &Value) -> &str {
     if answer["ok"] == true { "ok" } else { answer["code"].as_str().unwrap() }
 }
 
@@ -469,7 +469,7 @@ fn outer_response(status: u16, answer: &Value) -> (ResponseHead, Vec<u8>) {
     for field in answer["fields"].as_array().unwrap() {
         head.headers.add(field[0].as_str().unwrap(), field[1].as_str().unwrap()).unwrap();
     }
-    (head, answer["pieces"].as_array().unwrap().iter().flat_map(|piece| bytes_of(piece)).collect())
+    (head, answer["pieces"].as_array().unwrap().iter().flat_map(bytes_of).collect())
 }
 
 #[test]
@@ -501,6 +501,7 @@ fn requests_that_are_sealed_while_they_are_sent_are_read_by_python() {
 // ---- tampered with
 
 type Tamper = (&'static str, &'static str, fn(&mut Outer));
+type ChunksTamper = (&'static str, &'static str, fn(&mut Vec<Vec<u8>>));
 
 fn flip(body: &mut [u8], at: usize) {
     body[at] ^= 1;
@@ -561,7 +562,7 @@ const IN_FIELD: &[Tamper] = &[
 ];
 
 /// Of the chunks of a request in the body, behind hdr and enc.
-const CHUNKS: &[(&str, &str, fn(&mut Vec<Vec<u8>>))] = &[
+const CHUNKS: &[ChunksTamper] = &[
     ("nothing", "ok", |_| ()),
     ("reordered", "Rejected", |chunks| chunks.swap(0, 1)),
     ("dropped", "Rejected", |chunks| drop(chunks.remove(1))),
@@ -786,7 +787,8 @@ const SIGNED: &[Tamper] = &[
     ("an empty nonce", "Malformed", |outer| {
         let input = outer.field("signature-input");
         let (front, rest) = input.split_once("nonce=\"").unwrap();
-        *input = format!("{front}nonce=\"{}", &rest[24..]);
+        *input =
+            format!("{front}nonce=\"{}", rest.split_once('"').unwrap().1).replace("nonce=\"", "nonce=\"\"");
     }),
     ("a component with a parameter", "Malformed", |outer| {
         let input = outer.field("signature-input");
@@ -895,6 +897,65 @@ fn both_sides_judge_the_times_of_a_signature_alike() {
     }
 }
 
+/// What a signer who knows no better may write for a body; all of it is signed.
+#[test]
+fn proofs_of_a_body_are_judged_alike() {
+    let (mut python, alice) = (Python::start().unwrap(), identity());
+    let sha256 = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+    let sha512 =
+        "sha-512=:m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw==:";
+    let head = format!(":{}:", "A".repeat(52));
+    let cases: Vec<(&str, String, &str, &str)> = [
+        ("content-digest", sha256, "hello", "ok"),
+        ("content-digest", sha512, "hello", "ok"),
+        ("content-digest", &format!("{sha256}, {sha512}"), "hello", "ok"),
+        ("content-digest", &format!("{sha256},{sha512}"), "hello", "ok"),
+        ("content-digest", &format!("{sha256}, md5=:AA==:"), "hello", "ok"),
+        ("content-digest", &format!("{sha256}, {sha512}"), "hellO", "Rejected"),
+        ("content-digest", &format!("{sha256}, sha-512=:{}==:", "A".repeat(86)), "hello", "Rejected"),
+        ("content-digest", "md5=:AA==:", "hello", "Rejected"),
+        ("content-digest", "md5=:AA==:", "", "Rejected"),
+        ("content-digest", "", "hello", "Rejected"),
+        ("content-digest", sha256, "", "Rejected"),
+        ("content-digest", "sha-256=:AA==:", "hello", "Malformed"),
+        ("content-digest", "sha-256=a", "hello", "Malformed"),
+        ("content-digest", "sha-256", "hello", "Malformed"),
+        ("content-digest", "sha-256=(:AA==:)", "hello", "Malformed"),
+        ("content-digest", &sha256.replace("=:", ":").replace("256:", "256=:"), "hello", "Malformed"),
+        ("content-digest", &format!("{sha256}, {sha256}"), "hello", "Malformed"),
+        ("content-digest", &format!("{sha256};a=1"), "hello", "Malformed"),
+        ("content-digest", "=", "hello", "Malformed"),
+        ("sealwire-exchange-head", &head, "hello", "Rejected"),
+        ("sealwire-exchange-head", &head, "", "Rejected"),
+        ("sealwire-exchange-head", ":AAAA:", "hello", "Malformed"),
+        ("sealwire-exchange-head", &format!("{head};a"), "hello", "Malformed"),
+        ("sealwire-exchange-head", "a", "hello", "Malformed"),
+        ("sealwire-exchange-head", &format!(":{}:", "A".repeat(2732)), "hello", "TooLarge"),
+    ]
+    .map(|(name, value, body, expected)| (name, value.to_string(), body, expected))
+    .into();
+    for (name, value, body, expected) in cases {
+        let outer = Outer {
+            method: "POST".into(),
+            path: "/notes".into(),
+            query: None,
+            fields: vec![(name.into(), value.clone())],
+            body: body.into(),
+        };
+        let ask = json!({"authority": AUTHORITY, "identity": alice.reveal().reveal_text().unwrap().to_string(), "now": NOW});
+        let signed = python.ask(&outer.ask("origin_sign", ask)).unwrap();
+        ok(&signed, &value);
+        let outer = Outer::from_json(&signed);
+        let verifier = RequestVerifier::new(vec![alice.signer()], OriginPolicy::default());
+        let head = verifier.verify_head(&outer.head(), !outer.body.is_empty(), NOW);
+        let verified = head.and_then(|head| head.body(&outer.body));
+        assert_eq!(code_of(&verified), expected, "Rust: {name}: {value}, {body:?}");
+        let ask = json!({"authority": AUTHORITY, "signers": [alice.signer().to_string()], "now": NOW});
+        let answer = python.ask(&outer.ask("origin_verify", ask)).unwrap();
+        assert_eq!(code(&answer), expected, "Python: {name}: {value}, {body:?}: {answer}");
+    }
+}
+
 // ---- key documents
 
 /// The same verdict. What has several faults may be refused for any of them, as they were found.
@@ -952,6 +1013,42 @@ fn key_documents_are_judged_alike() {
     for expected in ["Malformed", "Unsupported", "InvalidKey", "Rejected"] {
         assert!(seen.contains_key(expected), "{expected} never came: {seen:?}");
     }
+}
+
+#[test]
+fn key_configurations_are_judged_alike() {
+    let mut python = Python::start().unwrap();
+    let mut judge = |list: &[u8], what: &str| {
+        let chosen = KeyConfig::parse_list(list);
+        let answer =
+            python.ask(&json!({"op": "http_configurations", "configurations": to_text(list)})).unwrap();
+        assert!(alike(code(&answer), code_of(&chosen)), "{what}: Rust {}, Python {answer}", code_of(&chosen));
+        if let Ok(chosen) = &chosen {
+            assert_eq!(answer["key_id"], chosen.id(), "{what}");
+        }
+        code_of(&chosen)
+    };
+    let keys = ServiceKeys::generate_with(Kem::X25519, Aead::Aes256Gcm, 3600, NOW).unwrap();
+    let first = keys.ohttp_keys(NOW);
+    let second =
+        ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, 3600, NOW).unwrap().ohttp_keys(NOW);
+    let both = [&first[..], &second].concat();
+    assert_eq!(judge(&both, "two"), "ok");
+    for at in 0..both.len() {
+        for bit in [1, 0x20, 0x80] {
+            let mut flipped = both.clone();
+            flipped[at] ^= bit;
+            judge(&flipped, &format!("byte {at} flipped by {bit}"));
+        }
+        judge(&both[..at], &format!("cut to {at}"));
+    }
+    assert_eq!(judge(&first.repeat(16), "16"), "ok");
+    assert_eq!(judge(&first.repeat(17), "17"), "TooLarge");
+    let strange = [0, 3, 1, 0xff, 0xff];
+    assert_eq!(judge(&strange, "an unknown KEM"), "Unsupported");
+    assert_eq!(judge(&[&strange, &first[..]].concat(), "an unknown KEM, then a key"), "ok");
+    assert_eq!(judge(&[&first[..], &[0, 3, 1, 0, 0x20]].concat(), "a key, then a broken one"), "ok");
+    assert_eq!(judge(&[0, 0], "an empty one"), "Malformed");
 }
 
 // ---- messages that nobody writes

@@ -1,7 +1,8 @@
 //! A `reqwest::Client` that seals: the same calls, and a policy that says what is done with which URL.
 
 use super::exchange::{
-    Problem, RequestSealer, ResponseOpener, ResponseStream, SealedHead, SealedRequest, refuse_reserved,
+    Problem, REPEAT_WITHIN, RequestSealer, ResponseOpener, ResponseStream, SealedHead, SealedRequest,
+    refuse_reserved,
 };
 use super::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_DOCUMENT, TrustedKeys};
 use super::last_seen::LastSeen;
@@ -27,8 +28,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes a response may have that is read as a whole, unless told otherwise.
 const DEFAULT_MAX_BODY: u64 = 64 * 1024 * 1024;
-/// For how long after the first attempt a request is sent again: one window (SPEC §18.6), for which services remember its key.
-const REPEAT_WITHIN: Duration = Duration::from_secs(300);
 
 /// Sends requests as a [`Policy`] says: sealed to a service, sealed to people, signed, or not at all.
 ///
@@ -444,9 +443,17 @@ impl Client {
     ) -> Result<Response> {
         let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
         add_idempotency_key(rule, &mut head)?;
-        let (mut first, began) = (true, Instant::now());
+        let began = unix_now();
+        let safe = matches!(head.method.as_str(), "GET" | "HEAD");
+        let mut first = true;
         loop {
             let config = self.service_key(head.target.origin(), with).await?;
+            // The date that is sealed decides: fetching keys may have taken any time, and whoever kept the first attempt's answer
+            // back may have had it dispatched, and its key forgotten.
+            let now = unix_now();
+            if !first && !safe && now > began.saturating_add(REPEAT_WITHIN) {
+                return Err(problem_error(Problem::UnknownKey));
+            }
             let mut sealer = RequestSealer::new(&config, carriage);
             if rule.signed {
                 sealer = sealer.signed_by(&self.signer()?.signer().key_id().to_string());
@@ -455,23 +462,16 @@ impl Client {
                 sealer = sealer.chunked();
             }
             let (SealedRequest { head: mut outer, body: sealed }, opener) =
-                sealer.seal(head.clone(), body, unix_now())?;
+                sealer.seal(head.clone(), body, now)?;
             if rule.signed {
-                RequestSigner::new(self.signer()?).sign(
-                    &mut outer,
-                    SignedBody::Whole(&sealed),
-                    unix_now(),
-                )?;
+                RequestSigner::new(self.signer()?).sign(&mut outer, SignedBody::Whole(&sealed), now)?;
             }
             let (answer, outer) = self.transmit(outer, reqwest::Body::from(sealed), with).await?;
             match self.problem(&answer, outer).await? {
                 Ok(outer) => return self.open_exchange(rule, opener, answer, outer).await,
                 Err(problem) => {
-                    self.forget(problem, head.target.origin());
-                    // Whoever kept the first attempt's answer back for longer may have had it dispatched, and its key forgotten.
-                    let repeatable = matches!(head.method.as_str(), "GET" | "HEAD")
-                        || rule.idempotent && began.elapsed() < REPEAT_WITHIN;
-                    if !first || !repeatable || problem == Problem::Date {
+                    self.forget(problem, head.target.origin(), &config);
+                    if !first || !(safe || rule.idempotent) || problem == Problem::Date {
                         return Err(problem_error(problem));
                     }
                     first = false;
@@ -504,15 +504,17 @@ impl Client {
         match self.problem(&answer, outer).await? {
             Ok(outer) => self.open_exchange(rule, opener, answer, outer).await,
             Err(problem) => {
-                self.forget(problem, &origin);
+                self.forget(problem, &origin, &config);
                 Err(problem_error(problem))
             }
         }
     }
 
-    fn forget(&self, problem: Problem, origin: &Origin) {
-        if problem == Problem::UnknownKey {
-            self.services.lock().unwrap_or_else(PoisonError::into_inner).remove(origin);
+    /// Forgets the key that the service does not know, unless another call has fetched a new one meanwhile.
+    fn forget(&self, problem: Problem, origin: &Origin, used: &KeyConfig) {
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        if problem == Problem::UnknownKey && services.get(origin).is_some_and(|keys| keys.is_key(used)) {
+            services.remove(origin);
         }
     }
 

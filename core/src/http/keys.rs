@@ -375,6 +375,12 @@ pub struct TrustedKeys {
 }
 
 impl TrustedKeys {
+    /// Whether `used` was taken from here.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn is_key(&self, used: &KeyConfig) -> bool {
+        (self.config.id, self.config.key.to_bytes()) == (used.id, used.key.to_bytes())
+    }
+
     /// Verifies what a service published: that an identity with one of `pins` signed it, for `origin`, for now, and that its
     /// serial number is not below one that was seen before.
     ///

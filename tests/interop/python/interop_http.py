@@ -162,6 +162,10 @@ def http_document(ask: dict) -> dict:
     return {"serial": keys.serial, "expires": keys.expires, "key_id": keys.key.key_id}
 
 
+def http_configurations(ask: dict) -> dict:
+    return {"key_id": sh.choose_configuration(sw.from_text(ask["configurations"])).key_id}
+
+
 def http_seal_raw(ask: dict) -> dict:
     """Any bytes as the message of a request to that method and path, and what this side says to them."""
     client, message = clients[ask["client"]], sw.from_text(ask["message"])
@@ -263,6 +267,6 @@ OPERATIONS = {
     operation.__name__: operation
     for operation in (
         http_service, http_open, http_answer, http_client, http_keys, http_send, http_seal, http_read, http_document,
-        http_seal_raw, origin_sign, origin_verify, http_vectors, worked_exchange, worked_signature,
+        http_configurations, http_seal_raw, origin_sign, origin_verify, http_vectors, worked_exchange, worked_signature,
     )
 }  # fmt: skip

@@ -17,8 +17,7 @@ from typing import Any
 
 import sealwire_hpke as hpke
 import sealwire_spec as sw
-from sealwire_fields import ByteSequence, InnerList, Item, parse_dictionary, parse_item, write_dictionary
-from sealwire_fields import write_inner_list
+from sealwire_fields import ByteSequence, InnerList, Item, parse_dictionary, write_dictionary, write_inner_list
 from sealwire_spec import (
     INVALID_KEY, KEMS, LABEL, MALFORMED, MISUSE, REJECTED, TOO_LARGE, TRUNCATED, UNSUPPORTED, SealwireError, need,
     sha256,
@@ -858,11 +857,10 @@ def choose_configuration(configurations: bytes) -> ServiceKey:
         while cursor.at < len(configurations):
             count += 1
             need(count <= MAX_CONFIGURATIONS, TOO_LARGE, "more than 16 configurations")
-            key = read_configuration(cursor.take(int.from_bytes(cursor.take(2), "big")))
-            chosen = chosen or key
+            configuration = cursor.take(int.from_bytes(cursor.take(2), "big"))
+            chosen = chosen or read_configuration(configuration)  # those behind it are skipped by their length
     except More:
         raise SealwireError(MALFORMED, "lengths that do not fit") from None
-    need(count > 0, MALFORMED, "no configuration")
     if chosen is None:
         raise SealwireError(UNSUPPORTED, "no usable configuration")
     KEMS[chosen.kem].check_public(chosen.public)
@@ -1011,7 +1009,9 @@ def sign_origin(
     also: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     """Adds the fields. `head` is hdr ‖ enc of a body that is sealed while it is sent."""
-    if head:
+    if values(outer.fields, "content-digest") or values(outer.fields, "sealwire-exchange-head"):
+        pass  # the caller's own
+    elif head:
         outer.fields.append(("sealwire-exchange-head", b":" + base64.b64encode(head) + b":"))
     elif outer.body:
         digest = base64.b64encode(sha256(outer.body)).decode()
@@ -1119,11 +1119,12 @@ def check_components(outer: Outer, params: InnerList, policy: Policy) -> None:
 
 
 def digests(outer: Outer) -> dict[str, bytes]:
-    value = one(outer.fields, "content-digest")
-    found = {}
-    for name, item in (canonical_dictionary(value) if value is not None else {}).items():
+    value = one(outer.fields, "content-digest") or b""
+    members, found = canonical_dictionary(value), {}
+    need(len(value) <= 8192 and len(members) <= 8, TOO_LARGE, "too many digests")
+    for name, item in members.items():
         if name in DIGESTS:
-            good = isinstance(item, Item) and isinstance(item.value, ByteSequence)
+            good = isinstance(item, Item) and isinstance(item.value, ByteSequence) and not item.params
             need(good and len(item.value.raw) == DIGESTS[name], MALFORMED, "a digest")
             found[name] = item.value.raw
     return found
@@ -1133,17 +1134,21 @@ def beginning(outer: Outer) -> bytes | None:
     value = one(outer.fields, "sealwire-exchange-head")
     if value is None:
         return None
-    item = parse_item(value.decode())
-    need(isinstance(item.value, ByteSequence) and not item.params, MALFORMED, "a beginning")
-    need(len(item.value.raw) >= MIN_BEGINNING, MALFORMED, "a beginning that is too short")
-    need(len(item.value.raw) <= MAX_BEGINNING, TOO_LARGE, "a beginning that is too long")
-    return item.value.raw
+    match = re.fullmatch(rb":([A-Za-z0-9+/=]*):", value)
+    need(match is not None, MALFORMED, "a beginning")
+    begun = decode_base64(match[1])
+    need(len(begun) >= MIN_BEGINNING, MALFORMED, "a beginning that is too short")
+    need(len(begun) <= MAX_BEGINNING, TOO_LARGE, "a beginning that is too long")
+    return begun
 
 
 def check_proofs(outer: Outer) -> None:
-    found, begun = digests(outer), beginning(outer)
-    need(not (found and begun is not None), MALFORMED, "two proofs")
-    need(bool(outer.body) == bool(found or begun is not None), REJECTED, "a body without a proof, or the other way")
+    digest, head = (values(outer.fields, name) for name in ("content-digest", "sealwire-exchange-head"))
+    if not outer.body:
+        need(not digest and not head, REJECTED, "a proof without a body")
+        return
+    need(not (digest and head), MALFORMED, "two proofs")
+    need(digests(outer) or beginning(outer) is not None, REJECTED, "a body without a proof")
 
 
 def check_types(params: dict[str, Any]) -> None:

@@ -269,7 +269,7 @@ impl<'a> RequestSealer<'a> {
 }
 
 /// Outside, these would speak of the encapsulation: a length that is another's makes two messages of one.
-fn describes_message(name: &str) -> bool {
+pub(crate) fn describes_message(name: &str) -> bool {
     name.starts_with("content-") || matches!(name, "range" | "trailer") || Headers::is_hop_by_hop(name)
 }
 

@@ -3,6 +3,8 @@
 mod client;
 mod service;
 
+#[cfg(feature = "tower")]
+pub(crate) use client::describes_message;
 pub use client::{
     Carriage, InPlace, Problem, RequestBodySealer, RequestSealer, ResponseOpener, ResponseStream, SealedHead,
     SealedRequest,
@@ -43,6 +45,10 @@ pub(crate) const NO_STORE: &str = "no-store, no-transform";
 /// Problem types of RFC 9458 §6.5 in the IANA registry of HTTP problem types.
 pub(crate) const PROBLEM_KEY: &str = "https://iana.org/assignments/http-problem-types#ohttp-key";
 pub(crate) const PROBLEM_DATE: &str = "https://iana.org/assignments/http-problem-types#date";
+/// For how many seconds after its first attempt a client repeats a request by itself, and a service remembers its idempotency key.
+pub(crate) const REPEAT_WITHIN: u64 = 300;
+/// How far clocks may be apart where nothing else bounds it, in seconds.
+pub(crate) const CLOCKS: u64 = 60;
 /// The longest value of the exchange field.
 pub(crate) const MAX_EXCHANGE_FIELD: usize = 6 * 1024;
 

@@ -1,7 +1,9 @@
 //! The service's side: open a request, check that it is what it claims, seal the response.
 
 use super::client::push_content;
-use super::{MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, field, mode, read_binary};
+use super::{
+    CLOCKS, MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, REPEAT_WITHIN, field, mode, read_binary,
+};
 use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_head, write_message};
 use crate::http::encapsulation::{
@@ -47,6 +49,8 @@ impl ExchangeService {
         }
     }
 
+    /// The keys are still published at the origin's root, so the gateway has to hand `/.well-known/sealwire-keys` on, too.
+    ///
     /// Says that a gateway in front replaces `public` at the start of the path by `local`: `"/api"` and `""`, say.
     #[must_use]
     pub fn mounted(mut self, public: &str, local: &str) -> Self {
@@ -161,6 +165,7 @@ impl ExchangeService {
             field: front,
             state: State::Head(Arriving::new(form)),
             reader: Reader::new(self.max_body),
+            received: 0,
             arrived: None,
         };
         Ok(Arrival::Sealed(Box::new(opener)))
@@ -206,6 +211,8 @@ pub struct RequestOpener {
     field: Vec<u8>,
     state: State,
     reader: Reader<RequestHead>,
+    /// How many bytes of the outer body have come.
+    received: u64,
     /// What the request's key gave, until the head is taken.
     arrived: Option<(ResponseSecret, [u8; 32], u8)>,
 }
@@ -261,6 +268,11 @@ impl RequestOpener {
         content: &mut Vec<u8>,
     ) -> Result<()> {
         let mut state = std::mem::replace(&mut self.state, State::Failed);
+        // Also what is no content counts: zeros behind the message, chunks of one byte.
+        self.received = self.received.saturating_add(piece.len() as u64);
+        if self.received > service.max_body.saturating_mul(2).saturating_add(1024 * 1024) {
+            return Err(Error::TooLarge("a request"));
+        }
         if let State::Head(mut arriving) = state {
             let arrived = service.with_keys(|keys| arriving.push(&mut piece, keys, now))?;
             state = match arrived {
@@ -381,7 +393,9 @@ impl RequestOpener {
             idempotency,
             made,
             // The request is good until the window's last second, and the ids are to be there in that second.
+            good_until: made.saturating_add(service.window),
             keep_until: now.saturating_add(service.window.saturating_mul(2)),
+            repeated_until: made.saturating_add(service.window).saturating_add(REPEAT_WITHIN + CLOCKS),
             signer,
             key_id,
             response: ResponseSealer { secret, coarse_status: service.coarse_status, head_request },
@@ -395,7 +409,9 @@ pub struct Unadmitted {
     replay: ReplayId,
     idempotency: Option<ReplayId>,
     made: u64,
+    good_until: u64,
     keep_until: u64,
+    repeated_until: u64,
     signer: Option<String>,
     key_id: u8,
     response: ResponseSealer,
@@ -420,10 +436,22 @@ impl Unadmitted {
         self.made
     }
 
-    /// Until when the ids have to be remembered.
+    /// Until when it may be let in, in Unix seconds: its body may have taken its time to arrive.
+    #[must_use]
+    pub fn good_until(&self) -> u64 {
+        self.good_until
+    }
+
+    /// Until when its replay id has to be remembered.
     #[must_use]
     pub fn keep_until(&self) -> u64 {
         self.keep_until
+    }
+
+    /// Until when its idempotency id has to be remembered: as long as a client may repeat it.
+    #[must_use]
+    pub fn repeated_until(&self) -> u64 {
+        self.repeated_until
     }
 
     /// The path that it is for, here.

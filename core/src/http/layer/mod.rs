@@ -6,13 +6,15 @@ mod cors;
 pub use body::{BoxError, LayerBody};
 
 use super::encapsulation::Form;
-use super::exchange::{Arrival, ExchangeService, RequestOpener, ResponseSealer, SealedResponse, Unadmitted};
+use super::exchange::{
+    Arrival, ExchangeService, RequestOpener, ResponseSealer, SealedResponse, Unadmitted, describes_message,
+};
 use super::keys::{KEYS_MEDIA_TYPE, KEYS_PATH};
 use super::message::{Headers, Method, Origin, PublicUrl, RequestHead, ResponseHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
 use super::pattern::PathPattern;
 use super::replay::{MemoryReplayCache, ReplayCache, ReplayId};
-use super::signature::{OriginKeys, RequestVerifier, VerifiedHead};
+use super::signature::{OriginKeys, RequestVerifier, VerifiedBody, VerifiedHead};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Pin as IdentityPin};
 use crate::suite::Signer;
@@ -50,6 +52,12 @@ pub struct Sender(pub Signer);
 /// Wrap the whole app in it, not single routes: a tunnelled request comes to another path than it is for.
 /// Everything is demanded everywhere, unless a path is excepted by name. Requests are refused with an `application/problem+json` that does
 /// not say why. Memory for bodies is bounded over all requests together (256 MiB). Source: SPEC §18 to §21.
+///
+/// **Behind nginx** everything that looks at method and path works as it is: routing, `limit_req`, logs. Requests need
+/// `location = /.well-known/sealwire-keys` to come here, and fit into the header buffers that nginx has anyway (the longest field is 6 KiB, its
+/// buffers 8 KiB). If it takes a prefix off the path, say so with [`ExchangeService::mounted`]. Raise `client_max_body_size` (1 MiB) to what the
+/// app takes. **Where responses are streamed set `proxy_buffering off`**: nginx before 1.29.7 asks apps by HTTP/1.0 unless told otherwise, and
+/// holds events back until a buffer is full. `X-Accel-Buffering` from the app does not help: it is inside.
 ///
 /// ```
 /// use sealwire::{Identity, http::{ExchangeService, Origin, OriginPolicy, RequestVerifier, SealwireLayer, ServiceKeys}};
@@ -221,10 +229,12 @@ impl SealwireLayer {
     }
 
     /// Hands these outer fields on to the app, in place of inner ones: what your own gateway adds, such as `x-request-id`. Nothing else of the
-    /// outside of an exchange reaches the app.
+    /// outside of an exchange reaches the app. `forwarded`, `x-real-ip` and `x-forwarded-…` come to it in this way only, never from inside.
+    /// Fields that describe the outer message itself, such as `content-length`, are left out.
     #[must_use]
     pub fn pass_outer(self, names: &[&str]) -> Self {
-        self.change(|shared| shared.passed = names.iter().map(|name| name.to_ascii_lowercase()).collect())
+        let names = names.iter().map(|name| name.to_ascii_lowercase());
+        self.change(|shared| shared.passed = names.filter(|name| !describes_message(name)).collect())
     }
 
     /// Hands this extension of the outer request on to the app, such as the peer's address that the server found. Others stay outside, since
@@ -402,15 +412,7 @@ impl Shared {
         if let Some(answer) = self.publish(&request) {
             return Ok(Entry::Answer(answer));
         }
-        let path = request.uri().path();
-        let exception = self.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
-        let demand = exception.map_or(
-            Demand {
-                exchange: self.exchanges.is_some(),
-                signature: self.verifier.is_some() || self.exchanges.is_none(),
-            },
-            |(_, demand)| *demand,
-        );
+        let demand = self.demand(request.uri().path());
         if !demand.exchange && !demand.signature {
             return Ok(Entry::Request(Box::new(Entered { request, sealer: None, started, held: None })));
         }
@@ -422,11 +424,26 @@ impl Shared {
         entered
     }
 
-    /// What the layer itself publishes.
+    /// What a path here demands: everything, unless it is excepted.
+    fn demand(&self, path: &str) -> Demand {
+        let exception = self.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
+        let everything = Demand {
+            exchange: self.exchanges.is_some(),
+            signature: self.verifier.is_some() || self.exchanges.is_none(),
+        };
+        exception.map_or(everything, |(_, demand)| *demand)
+    }
+
+    /// What the layer itself publishes, at paths of the origin's root: whether a gateway in front exchanges prefixes or not.
     fn publish(&self, request: &Request<LayerBody>) -> Option<Response<LayerBody>> {
         let Published { service, identity, next_pins } = self.exchanges.as_ref()?;
         let now = unix_now();
-        let (media_type, document) = match request.uri().path() {
+        let path = request.uri().path();
+        let public = self.url.public_target(path).ok();
+        let is_public = |known: &str| public.as_ref().is_some_and(|target| target.path() == known);
+        let published =
+            [KEYS_PATH, OHTTP_GATEWAY_PATH].into_iter().find(|known| path == *known || is_public(known))?;
+        let (media_type, document) = match published {
             KEYS_PATH => {
                 let origins = std::slice::from_ref(service.origin());
                 let document = service.with_keys(|keys| keys.document(identity, origins, next_pins, now));
@@ -462,8 +479,11 @@ impl Shared {
         let head = self.outer_head(&parts).map_err(refuse(Operation::Open))?;
         let is_empty = outer_body.is_end_stream() || head.headers.text("content-length") == Ok(Some("0"));
 
-        let verified = match (&self.verifier, demand.signature) {
+        // Where no signature is demanded one that is there counts, since an exchange inside may name its signer.
+        let checked = demand.signature || head.headers.all("signature-input").next().is_some();
+        let verified = match (&self.verifier, checked) {
             (_, false) => None,
+            (None, true) if !demand.signature => None,
             (None, true) => return Err(Refusal { operation: Operation::Verify, error: Error::Rejected }),
             (Some(verifier), true) => {
                 let public = self.url.public_target(head.target.path_and_query());
@@ -499,12 +519,18 @@ impl Shared {
                         check.push(piece)
                     });
                     read.await.map_err(refuse(Operation::Verify))?;
-                    let _proved = check.finish().map_err(refuse(Operation::Verify))?;
+                    let proved = check.finish().map_err(refuse(Operation::Verify))?;
+                    // A beginning proves a body only where the exchange that begins so is opened: behind this gateway.
+                    let streams =
+                        head.headers.text("content-type") == Ok(Some(Form::Chunked.request_media_type()));
+                    if proved == VerifiedBody::Beginning && !(streams && self.exchanges.is_none()) {
+                        return Err(Refusal { operation: Operation::Verify, error: Error::Rejected });
+                    }
                     full(body)
                 } else {
                     outer_body
                 };
-                self.remember_nonce(verified.as_ref(), now).await.map_err(refuse(Operation::Verify))?;
+                self.remember_nonce(verified.as_ref()).await.map_err(refuse(Operation::Verify))?;
                 let mut request = Request::from_parts(parts, body);
                 if let Some(verified) = verified {
                     request.extensions_mut().insert(Sender(verified.signer));
@@ -605,18 +631,26 @@ impl Shared {
     ) -> std::result::Result<Entry, Refusal> {
         let now = unix_now();
         let refuse = |operation| move |error| Refusal { operation, error };
-        if self.verifier.is_some() {
-            let signer = verified.as_ref().map(|verified| verified.signer.key_id().to_string());
-            unadmitted.check_signer(signer.as_deref()).map_err(refuse(Operation::Verify))?;
+        let signer = verified.as_ref().map(|verified| verified.signer.key_id().to_string());
+        unadmitted.check_signer(signer.as_deref()).map_err(refuse(Operation::Verify))?;
+        // In a tunnel the outer path said nothing of this one.
+        if self.demand(unadmitted.path()).signature && verified.is_none() {
+            return Err(Refusal { operation: Operation::Verify, error: Error::Rejected });
         }
-        self.remember_nonce(verified.as_ref(), now).await.map_err(refuse(Operation::Verify))?;
+        self.remember_nonce(verified.as_ref()).await.map_err(refuse(Operation::Verify))?;
+        if now > unadmitted.good_until() {
+            // The body has taken its time, and the date has run out meanwhile.
+            return Err(Refusal { operation: Operation::Open, error: Error::Expired });
+        }
         let (made, until) = (unadmitted.made(), unadmitted.keep_until());
+        let repeated_until = unadmitted.repeated_until();
         let idempotency = unadmitted.idempotency_id().filter(|_| self.enforce_idempotency);
         let fresh = self.replay.insert(unadmitted.replay_id(), made, until, now).await;
         let admitted = fresh.and_then(|fresh| unadmitted.admit(fresh));
         let (head, sealer) = admitted.map_err(refuse(Operation::Open))?;
         if let Some(id) = idempotency {
-            let first = self.replay.insert(id, made, until, now).await.map_err(refuse(Operation::Open))?;
+            let first =
+                self.replay.insert(id, made, repeated_until, now).await.map_err(refuse(Operation::Open))?;
             if !first {
                 self.tell(Operation::Open, Error::Replayed.code(), 0, started, *key_id);
                 let mut conflict = Response::new(full(Bytes::new()));
@@ -649,8 +683,13 @@ impl Shared {
         Ok(Entry::Request(Box::new(Entered { request, sealer: Some(sealer), started, held: None })))
     }
 
-    async fn remember_nonce(&self, verified: Option<&VerifiedHead>, now: u64) -> Result<()> {
+    /// Refuses a signature that was seen before, or that ran out while the body was arriving.
+    async fn remember_nonce(&self, verified: Option<&VerifiedHead>) -> Result<()> {
+        let now = unix_now();
         let Some(nonce) = verified.and_then(|verified| verified.nonce) else { return Ok(()) };
+        if now > nonce.keep_until {
+            return Err(Error::Expired);
+        }
         let fresh = self.replay.insert(ReplayId(nonce.id), nonce.created, nonce.keep_until, now).await?;
         if fresh { Ok(()) } else { Err(Error::Replayed) }
     }
@@ -778,8 +817,12 @@ impl Held {
 /// Whether an exception is for this path. What another server behind might resolve to another path (`..`, also in `%2e%2e%2f`) is
 /// covered by none, since it would take the exception elsewhere.
 fn covers(pattern: &PathPattern, path: &str) -> bool {
-    let climbs = |value: &String| value.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
-    pattern.matches(path).is_some_and(|params| !params.values().any(climbs))
+    // A path that another server may read as another one is no exception: cut at `;`, decoded once more, climbing.
+    let lower = path.to_ascii_lowercase();
+    let ambiguous = path.contains([';', '\\'])
+        || ["%00", "%25", "%2e", "%2f", "%3b", "%5c"].iter().any(|encoded| lower.contains(encoded))
+        || path.split('/').any(|segment| matches!(segment, "." | ".."));
+    !ambiguous && pattern.matches(path).is_some()
 }
 
 /// The next piece of a body, which has to come before `deadline`.
@@ -803,7 +846,12 @@ async fn next_piece(body: &mut LayerBody, deadline: tokio::time::Instant) -> Res
 fn inner_request(head: &RequestHead, body: LayerBody) -> Result<Request<LayerBody>> {
     const UNFIT: Error = Error::Malformed("an inner request that HTTP does not take");
     let mut request = Request::builder().method(head.method.as_str()).uri(head.target.path_and_query());
-    for (name, value) in head.headers.iter().filter(|(name, _)| *name != "content-length") {
+    // What a gateway says of the client, no client says of itself: it comes with `pass_outer`, or not at all.
+    let of_a_gateway =
+        |name: &str| matches!(name, "forwarded" | "x-real-ip") || name.starts_with("x-forwarded-");
+    for (name, value) in
+        head.headers.iter().filter(|(name, _)| *name != "content-length" && !of_a_gateway(name))
+    {
         request = request.header(name, value);
     }
     request = request.header(HOST, head.target.origin().authority());
