@@ -29,6 +29,8 @@
 )]
 
 // From the top down: a file imports only from files further down this list.
+#[cfg(all(feature = "testing", not(target_arch = "wasm32")))]
+pub mod testing;
 #[cfg(not(target_arch = "wasm32"))]
 mod file_store;
 pub mod http;

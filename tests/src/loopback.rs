@@ -596,7 +596,7 @@ fn parse(all: &[u8]) -> Answer {
     };
     let head = std::str::from_utf8(&all[..end]).unwrap();
     let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap()[9..12].parse().unwrap();
+    let status = lines.next().and_then(|line| line.get(9..12)).unwrap().parse().unwrap();
     let headers: Vec<(String, String)> = lines
         .map(|line| line.split_once(": ").unwrap_or((line.trim_end_matches(':'), "")))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))

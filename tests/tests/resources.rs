@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sealwire::http::{
-    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource,
+    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource, Sender,
 };
 use sealwire::{Error, FileStore, Identity, Keyring, Recipients, SealContext, Sealer, SymmetricKey, to_text};
 use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, Service, copy, device, http, known_devices, person};
@@ -285,6 +285,28 @@ async fn a_bad_item_does_not_spoil_a_list() {
     }
     service.app.stored.lock().unwrap().clear();
     assert_eq!(get(&client(&service), &url).await.unwrap_err(), Error::Unsealed { status: 404 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_of_tower_services_gets_the_same() {
+    use tower_service::Service as _;
+    let service = gateway().await;
+    let mut client = client(&service);
+    let mut call = async |method: &str, path: &str, body: &'static str| {
+        let request = axum::http::Request::builder().method(method).uri(service.url(path));
+        client.call(request.body(bytes::Bytes::from_static(body.as_bytes())).unwrap()).await
+    };
+    assert_eq!(call("PUT", "/store/1", "one").await.unwrap().status(), 201);
+    let read = call("GET", "/store/1", "").await.unwrap();
+    assert_eq!(read.extensions().get::<Sender>(), Some(&Sender(DEVICE.signer())));
+    assert_eq!(read.into_body(), "one");
+    assert_eq!(call("GET", "/store/2", "").await.unwrap_err(), Error::Unsealed { status: 404 });
+    assert_eq!(call("GET", "/nowhere", "").await.unwrap_err().code(), "Misuse");
+    let list = serde_json::json!([item(&1.into(), &sealed(&note("1"), Some(&DEVICE), None, "one"))]);
+    put(&service, "/store/all", "application/json", list.to_string());
+    let read = call("GET", "/store/all", "").await.unwrap();
+    let items = read.extensions().get::<Vec<ListItem>>().unwrap();
+    assert_eq!((items.len(), opened(&items[0])), (1, Ok("one".into())));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -267,7 +267,7 @@ async fn opened(answer: Page) -> (axum::http::response::Parts, Vec<u8>) {
 async fn answers_are_for_one_request_and_stand_as_they_are() {
     let (proxy, service) = between().await;
     let client = service.client(protected);
-    let kept: Arc<Mutex<Option<(axum::http::response::Parts, Vec<u8>)>>> = Arc::default();
+    let kept = Arc::new(Mutex::new(None));
     proxy.tamper(move |upstream, passing| {
         let kept = kept.clone();
         async move {
@@ -730,6 +730,34 @@ async fn a_client_holds_no_more_than_it_is_told_to() {
     // As a whole the service gives up, and says so sealed.
     let answer = service.client(Rule::exchange).get(&service.url("/large")).send().await.unwrap();
     assert_eq!(answer.status(), 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_may_exchange_the_prefix_and_nothing_else() {
+    let proxy = Proxy::start().await;
+    let mounted = |service: ExchangeService| service.mounted("/api/v1", "/app");
+    let service =
+        Service::start_as(Some(&proxy.origin), mounted, |layer| layer.verify(known_devices())).await;
+    proxy.to(&service);
+    let routed = |from: &'static str, to: &'static str| {
+        proxy.tamper(move |upstream, mut passing| async move {
+            passing.uri = passing.uri.replacen(from, to, 1);
+            upstream.forward(&passing).await
+        });
+    };
+    let client = service.client(protected);
+    routed("/api/v1", "/app");
+    let answer = client.post(&service.url("/api/v1/a?b=c")).body("x").send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "POST /app/a?b=c x");
+    for (from, to) in [("", ""), ("/api/v1", ""), ("/api/v1", "/app2"), ("/api/v1/a", "/app/b")] {
+        routed(from, to);
+        let error = code(&client, "POST", &service.url("/api/v1/a")).await.unwrap_err();
+        assert_eq!(error.code(), "Unsealed", "{from} {to}");
+    }
+    assert_eq!(service.app.calls(), 1);
+    // Keys are asked for past every cache: what it holds may be what the service has just refused.
+    let fetch = proxy.passed().into_iter().find(|passing| passing.uri == KEYS_PATH).unwrap();
+    assert_eq!(fetch.headers["cache-control"], "no-cache");
 }
 
 #[tokio::test(flavor = "multi_thread")]

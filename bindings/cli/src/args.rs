@@ -1,8 +1,10 @@
 //! What can be typed. The doc comments are the help texts.
 
+use crate::failure::Result as Done;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sealwire::{Aead, ContextField, Kem, MetadataValue, SealContext};
+use sealwire::{Aead, ContextField, Error, Kem, MetadataValue, SealContext};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -16,6 +18,14 @@ Exit codes:
   6  altered or cut, or another context or signer  [Rejected]
   7  cut in the header or between two chunks       [Truncated]";
 
+const COMPLETIONS: &str = "\
+Where it goes:
+  bash        sealwire completions bash > ~/.local/share/bash-completion/completions/sealwire
+  zsh         sealwire completions zsh > \"${fpath[1]}/_sealwire\"
+  fish        sealwire completions fish > ~/.config/fish/completions/sealwire.fish
+  elvish      into rc.elv: eval (sealwire completions elvish | slurp)
+  powershell  into $PROFILE: sealwire completions powershell | Out-String | Invoke-Expression";
+
 /// Seal files so that only who you name can open them.
 ///
 /// A RECIPIENT is `sealwire1…`, or the path of a file that contains one. IN and OUT are files; `-`, or
@@ -25,6 +35,20 @@ Exit codes:
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Cli {
+    /// What was typed. Error messages repeat arguments, shells and lists of processes keep them: none may be a secret.
+    pub(crate) fn typed() -> Done<Self> {
+        let is_secret =
+            |arg: OsString| arg.to_string_lossy().to_ascii_lowercase().contains("sealwire-identity1");
+        if std::env::args_os().skip(1).any(is_secret) {
+            return Err(
+                Error::Misuse("an identity's text is a secret, and no argument: name its file").into()
+            );
+        }
+        Ok(Self::parse())
+    }
 }
 
 #[derive(Subcommand)]
@@ -99,10 +123,10 @@ pub(crate) struct SealArgs {
     /// Public metadata: authenticated, not encrypted. `version` is a number, all else text
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_metadata)]
     pub(crate) metadata: Vec<(String, MetadataValue)>,
-    /// Tell the readers this file name
+    /// Tell the readers this file name: shown by `open`, which does not create it
     #[arg(long, value_name = "NAME", conflicts_with = "keep_name")]
     pub(crate) filename: Option<String>,
-    /// Tell the readers the name of IN
+    /// Tell the readers the name of IN: shown by `open`, which does not create it
     #[arg(long, requires = "input")]
     pub(crate) keep_name: bool,
     /// Cipher of the content [default: aes if this CPU has instructions for it]
@@ -119,7 +143,8 @@ pub(crate) struct SealArgs {
 pub(crate) struct OpenArgs {
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
-    /// Accept only what this RECIPIENT (or signer, in hex) signed; may be repeated
+    /// Accept only what this RECIPIENT (or signer, in hex) signed; may be repeated. Nothing is written before the signature
+    /// was verified: what goes to a pipe waits in a temporary file, as large as it is
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) expect: Vec<String>,
     #[command(flatten)]
@@ -138,7 +163,8 @@ pub(crate) struct RewrapArgs {
 pub(crate) struct ResealArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Sign with the one identity in KEYFILE; a signed file needs it, since the old signature is lost
+    /// Sign with the one identity in KEYFILE what it signed before, or what --expect names. A signed file needs it: the old
+    /// signature is lost
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) sign: Option<PathBuf>,
 }
@@ -154,6 +180,7 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = COMPLETIONS)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: Shell,
 }
@@ -292,9 +319,7 @@ fn parse_context(text: &str) -> Result<SealContext, String> {
         |context, field| {
             let field = match field.strip_prefix('#') {
                 None => ContextField::from(percent_decode(field)?),
-                Some(number) => {
-                    number.parse::<u64>().map_err(|_| "a number follows `#` (text: `%23`)")?.into()
-                }
+                Some(number) => parse_number(number).ok_or("a number follows `#` (text: `%23`)")?.into(),
             };
             Ok(context.field(field))
         },
@@ -320,8 +345,13 @@ fn percent_decode(text: &str) -> Result<String, &'static str> {
 fn parse_metadata(text: &str) -> Result<(String, MetadataValue), String> {
     let (key, value) = text.split_once('=').ok_or("it takes the form KEY=VALUE")?;
     let value = match key {
-        "version" => value.parse::<u64>().map_err(|_| "`version` is a number")?.into(),
+        "version" => parse_number(value).ok_or("`version` is a number")?.into(),
         _ => value.into(),
     };
     Ok((key.into(), value))
+}
+
+/// One spelling per number: no sign, no zeros in front.
+fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }

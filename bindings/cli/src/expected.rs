@@ -13,10 +13,15 @@ impl Expected {
         texts.iter().map(|text| keys::signer(text)).collect::<Result<_>>().map(Self)
     }
 
+    /// True if anybody is accepted.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// An opener that insists on them, or takes anybody if there are none.
     pub(crate) fn opener<'a>(&self, keys: &'a dyn Unlock, context: &'a SealContext) -> Opener<'a> {
         let opener = Opener::new(keys, context);
-        if self.0.is_empty() {
+        if self.is_empty() {
             return opener;
         }
         opener.expect(Expect::OneOf(self.0.iter().map(|(signer, _)| *signer).collect()))

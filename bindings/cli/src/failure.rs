@@ -36,6 +36,11 @@ fn exit_code(error: Error) -> u8 {
     }
 }
 
+/// Says something on stderr. If that fails (it is closed, its disk is full), what was done is done all the same.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, message: error.to_string() }

@@ -1,10 +1,10 @@
 //! Recipients, identities and passphrases, from arguments and small files.
 
 use crate::args::{KeyArgs, NewPassphraseArgs, PassphraseArgs, ReaderArgs};
-use crate::failure::{At, Failure, Result};
+use crate::failure::{At, Failure, Result, note};
 use sealwire::{Error, Header, Identity, Keyring, Passphrase, Recipient, Recipients, SecretBytes, Signer};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -69,10 +69,9 @@ pub(crate) fn explained<T>(opened: std::result::Result<T, impl Into<Failure>>, a
 /// Says on stderr if a new header does not let in the keys that the old one did.
 pub(crate) fn warn_if_locked_out(header: &[u8], keyring: &Keyring) -> Result<()> {
     if let Err(Error::NotRecipient) = Header::parse(header)?.unlock(keyring) {
-        writeln!(
-            io::stderr(),
-            "the keys you opened it with are not on the new list: you cannot open this file any more (add --to YOUR.pub)"
-        )?;
+        note(
+            "the keys you opened it with are not on the new list: you cannot open this file any more (add --to YOUR.pub)",
+        );
     }
     Ok(())
 }
@@ -122,13 +121,19 @@ pub(crate) fn signer(text: &str) -> Result<(Signer, String)> {
 
 fn recipient(text: &str) -> Result<Recipient> {
     let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Error::Misuse("an empty text is no recipient").into());
+    }
     if is_key_text(trimmed) {
         let file = Path::new(text).is_file().then(|| format!("a file is meant? write ./{text}"));
-        let hint = file.as_deref().or_else(|| recipient_hint(trimmed));
-        return Recipient::parse(trimmed).hint(hint).at(shown(trimmed));
+        let hint = file.unwrap_or_else(|| recipient_hint(trimmed));
+        return Recipient::parse(trimmed).hint(Some(&hint)).at(shown(trimmed));
     }
     if let Ok(false) = Path::new(text).try_exists() {
-        let error = "no such file, and not a recipient (sealwire1…)";
+        let error = match text.contains(',') {
+            true => SEVERAL,
+            false => "no such file, and not a recipient (sealwire1…)",
+        };
         return Err(io::Error::new(io::ErrorKind::NotFound, error)).at(shown(text));
     }
     let mut found = recipients_file(Path::new(text))?;
@@ -144,12 +149,17 @@ fn is_key_text(text: &str) -> bool {
         || text.len() > 255 && !text.contains('/')
 }
 
+const SEVERAL: &str = "one recipient at a time: repeat the option, or use -R FILE";
+
 /// What to do about a text that is not a recipient's.
-fn recipient_hint(text: &str) -> Option<&'static str> {
+fn recipient_hint(text: &str) -> String {
     if begins(text, &["sealwire-identity1"]) {
-        return Some("sealwire recipient -i KEYFILE prints it");
+        return "sealwire recipient -i KEYFILE prints it".into();
     }
-    begins(text, &["sealwire-pin1"]).then_some("a pin is for checking one; ask for the recipient")
+    if begins(text, &["sealwire-pin1"]) {
+        return "a pin is for checking one; ask for the recipient".into();
+    }
+    if text.contains(',') { SEVERAL.into() } else { format!("it has {} characters", text.chars().count()) }
 }
 
 fn begins(line: &str, fronts: &[&str]) -> bool {
@@ -182,7 +192,7 @@ fn recipients_file(path: &Path) -> Result<Vec<Recipient>> {
             return Err(Error::TooLarge("a recipients file has at most 1024 recipients")).at(place(path));
         }
         let place = format_args!("{}, line {}", place(path), number + 1);
-        recipients.push(Recipient::parse(line).hint(recipient_hint(line)).at(place)?);
+        recipients.push(Recipient::parse(line).hint(Some(&recipient_hint(line))).at(place)?);
     }
     if recipients.is_empty() {
         return Err(Error::Malformed("there is no recipient in this file")).at(place(path));
@@ -250,11 +260,6 @@ fn passphrase_file(path: &Path) -> Result<Passphrase> {
 
 /// A small file, as UTF-8 text: treated as secret, whatever it holds.
 fn text_file(path: &Path, limit: usize, too_large: Error) -> Result<SecretBytes> {
-    if path.to_string_lossy().trim().to_ascii_lowercase().starts_with("sealwire-identity1") {
-        return Err(
-            Error::Misuse("a key file is named by its path; the secret itself has no place here").into()
-        );
-    }
     // Room for all of it, so that it never moves and leaves a copy behind.
     let mut bytes = Vec::with_capacity(limit + 1);
     let file = File::open(path).at(place(path))?;

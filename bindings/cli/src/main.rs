@@ -12,11 +12,10 @@ mod interrupt;
 mod transfer;
 mod failure;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match commands::run(&args::Cli::parse().command) {
+    match args::Cli::typed().and_then(|cli| commands::run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -43,15 +43,19 @@ enum Sink {
     },
     Stream(Box<dyn Write>),
     /// A payload on a terminal, which obeys control characters.
-    Terminal(io::StdoutLock<'static>),
+    Terminal {
+        terminal: io::StdoutLock<'static>,
+        /// The last byte written.
+        last: u8,
+    },
 }
 
 impl Output {
     pub(crate) fn create(path: Option<&Path>, form: Form) -> Result<Self> {
-        let sink = match named(path) {
+        let sink = match named(path, "/dev/stdout") {
             Some(path) => Sink::at(path).at(path.display())?,
             None if !io::stdout().is_terminal() => Sink::Stream(Box::new(io::stdout().lock())),
-            None if form == Form::Payload => Sink::Terminal(io::stdout().lock()),
+            None if form == Form::Payload => Sink::Terminal { terminal: io::stdout().lock(), last: 0 },
             None if form == Form::Text => Sink::Stream(Box::new(io::stdout().lock())),
             None => {
                 return Err(
@@ -116,7 +120,7 @@ impl Sink {
                 Err(Error::Misuse("this is a key file: choose another name for the output").into())
             }
             _ => {
-                let file = guarded(|| AtomicFile::create(path))?;
+                let file = guarded(|| AtomicFile::create(path)).map_err(|error| explained(error, path))?;
                 Ok(Self::File { file, target: path.to_path_buf() })
             }
         }
@@ -128,10 +132,14 @@ impl Write for Sink {
         match self {
             Self::File { file, .. } => file.write(bytes),
             Self::Stream(stream) => stream.write(bytes),
-            Self::Terminal(_) if bytes.iter().any(is_control) => {
+            Self::Terminal { last, .. } if has_control(*last, bytes) => {
                 Err(Error::Misuse("the content is not plain text: use -o or a pipe").into())
             }
-            Self::Terminal(terminal) => terminal.write(bytes),
+            Self::Terminal { terminal, last } => {
+                let written = terminal.write(bytes)?;
+                *last = bytes.get(..written).and_then(<[u8]>::last).copied().unwrap_or(*last);
+                Ok(written)
+            }
         }
     }
 
@@ -139,8 +147,18 @@ impl Write for Sink {
         match self {
             Self::File { file, .. } => file.flush(),
             Self::Stream(stream) => stream.flush(),
-            Self::Terminal(terminal) => terminal.flush(),
+            Self::Terminal { terminal, .. } => terminal.flush(),
         }
+    }
+}
+
+/// The system says "no such file" of a file that shall be made: what is missing is its folder.
+fn explained(error: io::Error, path: &Path) -> io::Error {
+    match path.parent() {
+        Some(folder) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+            io::Error::new(error.kind(), format!("the folder {} does not exist", folder.display()))
+        }
+        _ => error,
     }
 }
 
@@ -160,6 +178,12 @@ fn is_identity_file(path: &Path) -> io::Result<bool> {
     Ok(front.split(|&byte| byte == b'\n').any(|line| line.trim_ascii().starts_with(b"sealwire-identity1")))
 }
 
-fn is_control(byte: &u8) -> bool {
-    byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t')
+/// True if `bytes`, written after the byte `last`, hold what a terminal obeys: ASCII, or U+0080 to U+009F.
+fn has_control(last: u8, bytes: &[u8]) -> bool {
+    let before = std::iter::once(&last).chain(bytes);
+    before.zip(bytes).any(|pair| match pair {
+        (_, b'\n' | b'\r' | b'\t') => false,
+        (0xc2, 0x80..=0x9f) => true,
+        (_, byte) => byte.is_ascii_control(),
+    })
 }

@@ -305,10 +305,70 @@ fn says_who_signed_and_insists_when_asked() {
     // Passed on by a reader.
     shell.ok(&["rewrap", "-i", "alice.key", "--to", "carol.pub", "-o", "on.sealed", "in.sealed"]);
     let passed_on = shell.ok(&["open", "-i", "carol.key", "on.sealed"]).stderr;
-    assert!(passed_on.contains("addressed to others"), "{passed_on}");
+    assert!(
+        passed_on.contains("addressed to others by name: you are an anonymous reader, or"),
+        "{passed_on}"
+    );
 
     shell.write("two.key", shell.text("alice.key") + &shell.text("bob.key"));
     shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--sign", "two.key", "in"]);
+}
+
+/// The signature stands at the end: what is forged must not have reached `tar x` by then.
+#[test]
+fn nothing_reaches_a_pipe_before_the_expected_signature_is_verified() {
+    let shell = Shell::new();
+    let payload = long_payload();
+    let sealed = shell.pipe(&["seal", "--to", "carol.pub", "--sign", "bob.key"], &payload).stdout;
+    let expecting = ["open", "-i", "carol.key", "--expect", "bob.pub"];
+    let opened = shell.pipe(&expecting, &sealed);
+    assert!(opened.code == 0 && opened.stdout == payload, "{}", opened.stderr);
+
+    // Only the last chunk, which holds the signature, is wrong.
+    let mut forged = sealed.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    let refused = shell.pipe(&expecting, &forged);
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(refused.stdout.is_empty(), "{} bytes of a forgery", refused.stdout.len());
+    assert!(!shell.pipe(&expecting[..3], &forged).stdout.is_empty());
+    #[cfg(unix)]
+    {
+        assert!(Command::new("mkfifo").arg(shell.path("fifo")).status().unwrap().success());
+        let fifo = shell.path("fifo");
+        let reader = std::thread::spawn(move || fs::read(fifo).unwrap());
+        let refused = shell.pipe(&[&expecting[..], &["-o", "fifo"]].concat(), &forged);
+        assert_eq!(refused.code, 6);
+        assert!(reader.join().unwrap().is_empty());
+    }
+}
+
+#[test]
+fn what_a_stranger_said_is_printed_without_harm() {
+    let shell = Shell::new();
+    let context = SealContext::new("sealwire/file");
+    let alice = shell.identity("alice.key");
+    let hostile = "a\u{7f}\u{9b}31m\u{202e}\u{2066}\u{1d173}ü";
+    let harmless = r"a\u{7f}\u{9b}31m\u{202e}\u{2066}\u{1d173}ü";
+    for (created, shown) in [
+        (253_402_300_799, "created 9999-12-31T23:59:59Z\n"),
+        (253_402_300_800, "created 253402300800 seconds after 1970\n"),
+        (u64::MAX, "created 18446744073709551615 seconds after 1970\n"),
+    ] {
+        let sealer = sealwire::Sealer::new(&context).to(alice.recipient()).created(created);
+        let sealer = sealer.metadata(hostile, hostile).content_type(hostile).filename("a\u{202e}b");
+        shell.write("in.sealed", sealer.seal(b"hello").unwrap());
+        let said = shell.ok(&["open", "-i", "alice.key", "-o", "out", "in.sealed"]).stderr;
+        assert!(said.ends_with(shown), "{said}");
+        assert!(said.contains(&format!("metadata \"{harmless}\" = \"{harmless}\"\n")), "{said}");
+        assert!(said.contains(&format!("content type \"{harmless}\"\n")), "{said}");
+        assert!(said.contains(r#"file name "a\u{202e}b""#), "{said}");
+        assert_eq!(shell.text("out"), "hello");
+    }
+    let page = String::from_utf8(shell.ok(&["inspect", "in.sealed"]).stdout).unwrap();
+    assert!(page.contains(harmless), "{page}");
+    let json = String::from_utf8(shell.ok(&["inspect", "--json", "in.sealed"]).stdout).unwrap();
+    assert!(json.contains(r#""a\u007f\u009b31m\u202e\u2066\ud834\udd73ü""#), "{json}");
+    assert_eq!(shell.inspect("in.sealed")["metadata"][hostile], hostile);
 }
 
 #[test]
@@ -353,6 +413,7 @@ fn small_files_have_limits_and_errors_name_the_place() {
     shell.write("big", "#".repeat(4 * 1024 * 1024 + 1));
     shell.write("typo", format!("# team\n{}{}x\n", shell.text("carol.pub"), shell.text("carol.pub").trim()));
     shell.write("binary", b"sealwire1\xff");
+    shell.write("half.key", "sealwire-identity1qqq\n");
     for (code, name, arguments) in [
         (2, "Misuse", vec!["seal", "--passphrase-file", "long", "in"]),
         (3, "TooLarge", vec!["seal", "--passphrase-file", "longer", "in"]),
@@ -371,6 +432,8 @@ fn small_files_have_limits_and_errors_name_the_place() {
         shell.fails(code, name, &arguments);
     }
     assert!(shell.run(&["seal", "-R", "typo", "in"]).stderr.contains("typo, line 3: "));
+    let half = shell.fails(4, "InvalidKey", &["recipient", "-i", "half.key"]).stderr;
+    assert!(half.contains("incomplete, or too long: an identity has 130 characters"), "{half}");
 }
 
 #[test]
@@ -378,15 +441,24 @@ fn a_secret_on_the_command_line_is_not_repeated() {
     let shell = Shell::new();
     shell.write("in", "hello");
     let secret = shell.identity("alice.key").reveal().reveal_text().unwrap().to_owned();
+    let in_a_path = format!("./{secret}");
     for arguments in [
-        ["seal", "--to", &secret, "in"],
-        ["seal", "-R", &secret, "in"],
-        ["seal", "--sign", &secret, "in"],
-        ["open", "-i", &secret, "in"],
+        &["seal", "--to", &secret, "in"][..],
+        &["seal", "-R", &secret, "in"],
+        &["seal", "--sign", &secret, "in"],
+        &["open", "-i", &secret, "in"],
+        &["open", "-i", "alice.key", &secret],
+        &["open", "-i", "alice.key", "-o", &format!("nodir/{secret}"), "in"],
+        &["seal", "--to", "alice.pub", "in", &secret],
+        &["seal", "--to", "alice.pub", "--aead", &secret, "in"],
+        &["seal", "--to", "alice.pub", "--metadata", &secret, "in"],
+        &["open", "-i", &in_a_path, "in"],
+        &["keygen", "-o", &format!("nodir/{secret}")],
+        &[&secret.to_uppercase()],
+        &[&secret],
     ] {
-        let ran = shell.run(&arguments);
-        assert_ne!(ran.code, 0);
-        assert!(!ran.stderr.contains(&secret[..40]), "{}", ran.stderr);
+        let refused = shell.fails(2, "Misuse", arguments);
+        assert!(!refused.stderr.to_lowercase().contains(&secret[..20]), "{}", refused.stderr);
     }
 }
 
@@ -403,7 +475,12 @@ fn contexts_are_those_of_the_library() {
     }
     shell.fails(6, "Rejected", &["open", "-i", "alice.key", "in.sealed"]);
     shell.fails(2, "Misuse", &["open", "-i", "alice.key", "--context", "", "in.sealed"]);
-    assert_eq!(shell.run(&["open", "-i", "alice.key", "--context", "notes/#x", "in.sealed"]).code, 2);
+    // One spelling per number.
+    for wrong in ["x", "", "+17", "017", "17 ", "18446744073709551616"] {
+        let context = format!("notes/#{wrong}/body");
+        let opened = shell.run(&["open", "-i", "alice.key", "--context", &context, "in.sealed"]);
+        assert_eq!(opened.code, 2, "{wrong}");
+    }
 
     // Everything can be written: here a slash, a number sign and a percent sign.
     let odd = SealContext::new("a/b").field("#1").field("100%").field("ü/");
@@ -543,8 +620,37 @@ fn reseal_of_a_signed_file_asks_for_a_signature() {
     shell.fails(2, "Misuse", &["reseal", "-i", "alice.key", "--to", "bob.pub", "-o", "-", "in.sealed"]);
     assert!(shell.bytes("in.sealed") == before);
     shell.no_temporary_files();
-    shell.ok(&["reseal", "-i", "alice.key", "--to", "bob.pub", "--sign", "carol.key", "in.sealed"]);
-    shell.ok(&["open", "-i", "bob.key", "--expect", "carol.pub", "in.sealed"]);
+    let mine = ["reseal", "-i", "alice.key", "--to", "bob.pub", "--sign", "alice.key", "in.sealed"];
+    shell.ok(&mine);
+    shell.ok(&["open", "-i", "bob.key", "--expect", "alice.pub", "in.sealed"]);
+}
+
+/// Who can replace a file must not have it signed by who reseals it.
+#[test]
+fn reseal_signs_what_is_mine_or_expected_and_nothing_else() {
+    let shell = Shell::new();
+    let context = SealContext::new("sealwire/file");
+    let (alice, bob) = (shell.identity("alice.key"), shell.identity("bob.key"));
+    let reseal = ["reseal", "-i", "alice.key", "--to", "alice.pub", "--sign", "alice.key"];
+    for padded in [false, true] {
+        let sealer = sealwire::Sealer::new(&context).to(alice.recipient());
+        let sealer = if padded { sealer } else { sealer.unpadded() };
+        shell.write("unsigned", sealer.seal(b"I owe Mallory a house").unwrap());
+        shell.write("other", sealer.clone().sign(&bob).seal(b"I owe Mallory a house").unwrap());
+        shell.write("mine", sealer.sign(&alice).seal(b"hello").unwrap());
+        for (file, why) in [("unsigned", "nobody signed it"), ("other", "say with --expect whose")] {
+            let before = shell.bytes(file);
+            let refused = shell.fails(2, "Misuse", &[&reseal[..], &[file]].concat());
+            assert!(refused.stderr.contains(why), "{}", refused.stderr);
+            assert!(shell.bytes(file) == before);
+        }
+        shell.ok(&[&reseal[..], &["mine"]].concat());
+        shell.ok(&[&reseal[..], &["--expect", "bob.pub", "other"]].concat());
+        for file in ["mine", "other"] {
+            shell.ok(&["open", "-i", "alice.key", "--expect", "alice.pub", file]);
+        }
+        shell.no_temporary_files();
+    }
 }
 
 #[test]
@@ -610,6 +716,120 @@ fn signed_payloads_are_bounded_by_inspect() {
     let sizes = &shell.inspect("in.sealed")["bytes"];
     assert_eq!(sizes["payload_at_least"], 20_000);
     assert_eq!(sizes["payload_at_most"], 20_064);
+    let page = String::from_utf8(shell.ok(&["inspect", "in.sealed"]).stdout).unwrap();
+    let payload = "payload            20,000 bytes if signed, else 20,064 (only a reader can tell)\n";
+    assert!(page.ends_with(payload), "{page}");
+}
+
+/// A log that output is appended to is not a file to be replaced.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_open_file_is_not_replaced() {
+    let shell = Shell::new();
+    shell.write("in.sealed", shell.pipe(&["seal", "--to", "alice.pub"], b"hello").stdout);
+    std::os::unix::fs::symlink("/dev/stdout", shell.path("link")).unwrap();
+    for (out, written) in [
+        ("/dev/stdout", Some("before\nhello")),
+        ("/dev/stderr", None),
+        ("/dev/fd/1", None),
+        ("/proc/self/fd/1", None),
+        ("/dev/../proc/thread-self/fd/1", None),
+        ("link", None),
+    ] {
+        shell.write("log", "before\n");
+        let log = || fs::OpenOptions::new().append(true).open(shell.path("log")).unwrap();
+        let status = Command::new(env!("CARGO_BIN_EXE_sealwire"))
+            .args(["open", "-i", "alice.key", "-o", out, "in.sealed"])
+            .current_dir(shell.folder.path())
+            .stdout(log())
+            .stderr(if out == "/dev/stderr" { log().into() } else { Stdio::null() })
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(if written.is_some() { 0 } else { 2 }), "{out}");
+        let expected = written.unwrap_or("before\n");
+        assert!(shell.text("log").starts_with(expected), "{out}: {}", shell.text("log"));
+    }
+    // What is no file is still written into.
+    assert_eq!(shell.ok(&["open", "-i", "alice.key", "-o", "/dev/fd/1", "in.sealed"]).stdout, b"hello");
+}
+
+/// What was done is done, also if it cannot be said.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_stderr_changes_nothing() {
+    let shell = Shell::new();
+    shell.write("in.sealed", shell.pipe(&["seal", "--to", "alice.pub"], b"hello").stdout);
+    let rewrap = ["rewrap", "-i", "alice.key", "--to", "bob.pub", "-o", "rewrapped", "in.sealed"];
+    let reseal = ["reseal", "-i", "alice.key", "--to", "bob.pub", "-o", "resealed", "in.sealed"];
+    for arguments in [
+        &["keygen", "-o", "new.key"][..],
+        &["open", "-i", "alice.key", "-o", "out", "in.sealed"],
+        &rewrap,
+        &reseal,
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let done = Command::new(env!("CARGO_BIN_EXE_sealwire"))
+            .args(arguments)
+            .current_dir(shell.folder.path())
+            .stderr(full)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(0), "{arguments:?}");
+    }
+    shell.ok(&["recipient", "-i", "new.key"]);
+    assert_eq!(shell.text("out"), "hello");
+    shell.opens("bob.key", "rewrapped", b"hello");
+    shell.opens("bob.key", "resealed", b"hello");
+}
+
+#[test]
+fn a_file_name_that_cannot_be_told_is_left_out() {
+    let shell = Shell::new();
+    for name in ["nul", "note.", "a b.txt"] {
+        shell.write(name, "hello");
+        let sealed = shell.ok(&["seal", "--to", "alice.pub", "--keep-name", "-o", "out", name]);
+        let opened = shell.ok(&["open", "-i", "alice.key", "out"]);
+        assert_eq!(opened.stdout, b"hello");
+        let told = name == "a b.txt";
+        assert_eq!(opened.stderr.contains("file name"), told, "{}", opened.stderr);
+        let note = format!("the name {name:?} is left out: not every system can have a file of that name\n");
+        assert_eq!(sealed.stderr, if told { String::new() } else { note });
+    }
+    // Who types it wants it.
+    shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--filename", "a:b.txt", "a b.txt"]);
+}
+
+/// A file that somebody else put there does not say who may read what replaces it.
+#[cfg(unix)]
+#[test]
+fn a_planted_file_does_not_open_the_output_to_others() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    let shell = Shell::new();
+    shell.write("in.sealed", shell.pipe(&["seal", "--to", "alice.pub"], b"hello").stdout);
+    for (other, expected) in [(false, 0o644), (true, 0o600)] {
+        shell.write("out", "planted");
+        fs::set_permissions(shell.path("out"), fs::Permissions::from_mode(0o644)).unwrap();
+        // Only root can give files away; others test their own alone.
+        if other && chown(shell.path("out"), Some(65534), None).is_err() {
+            return;
+        }
+        shell.ok(&["open", "-i", "alice.key", "-o", "out", "in.sealed"]);
+        assert_eq!(shell.text("out"), "hello");
+        assert_eq!(fs::metadata(shell.path("out")).unwrap().permissions().mode() & 0o777, expected);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_yet_is_followed_and_a_missing_folder_is_named() {
+    let shell = Shell::new();
+    shell.write("in", "hello");
+    std::os::unix::fs::symlink("not-yet", shell.path("link")).unwrap();
+    shell.ok(&["seal", "--to", "alice.pub", "-o", "link", "in"]);
+    assert!(fs::symlink_metadata(shell.path("link")).unwrap().is_symlink());
+    shell.opens("alice.key", "not-yet", b"hello");
+    let nowhere = shell.fails(1, "Store", &["seal", "--to", "alice.pub", "-o", "nodir/t.s", "in"]);
+    assert_eq!(nowhere.stderr, "sealwire: nodir/t.s: the folder nodir does not exist [Store]\n");
 }
 
 #[cfg(unix)]
@@ -700,6 +920,17 @@ fn a_recipient_is_told_from_a_file_name() {
         assert!(refused.stderr.len() < 200, "{}", refused.stderr);
         assert!(!refused.stderr.contains("File name too long"), "{}", refused.stderr);
     }
+    let half = shell.fails(4, "InvalidKey", &["seal", "--to", &bob[..1059], "in"]);
+    let incomplete =
+        "incomplete, or too long: a recipient has 2118 characters, or 223 with X25519 (it has 1059";
+    assert!(half.stderr.contains(incomplete), "{}", half.stderr);
+    for several in ["alice.pub,bob.pub".to_owned(), format!("{carol},{bob}")] {
+        let refused = shell.run(&["seal", "--to", &several, "in"]);
+        assert!(refused.stderr.contains("repeat the option, or use -R FILE"), "{}", refused.stderr);
+    }
+    shell.fails(2, "Misuse", &["seal", "--to", "", "in"]);
+    let mixed = shell.fails(2, "Misuse", &["seal", "--to", "alice.pub", "--to", "carol.pub", "in"]);
+    assert!(mixed.stderr.contains("(--allow-classical)"), "{}", mixed.stderr);
     let nobody = shell.fails(1, "Store", &["seal", "--to", "bob", "in"]);
     assert_eq!(nobody.stderr, "sealwire: bob: no such file, and not a recipient (sealwire1…) [Store]\n");
     // A file can be called so, and is then named by a path.
@@ -881,12 +1112,36 @@ fn a_terminal_is_asked_for_each_passphrase_by_name_and_shown_no_key() {
     assert!(code == 2 && shown.contains("[Misuse]") && !shown.contains("sealwire-identity1"), "{shown}");
 }
 
+/// What a terminal obeys is refused, also where a write ends between its two bytes.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_terminal_is_shown_plain_text_alone() {
+    let shell = Shell::new();
+    let block = 256 * 1024;
+    for (payload, shows) in [
+        ("grün \u{a0}\u{201c}x\u{201d}\n".to_owned(), true),
+        ("\u{9b}31m".to_owned(), false),
+        ("\u{1b}[31m".to_owned(), false),
+        (format!("{}\u{9b}31m", "x".repeat(block - 1)), false),
+        (format!("{}\u{a0}ok", "x".repeat(block - 1)), true),
+    ] {
+        shell.write("text.sealed", shell.pipe(&["seal", "--to", "carol.pub"], payload.as_bytes()).stdout);
+        let (shown, code) = on_a_terminal(&shell, "open -i carol.key text.sealed", &[]);
+        assert_eq!(code, if shows { 0 } else { 2 }, "{shown}");
+        assert!(!shown.contains(['\u{9b}', '\u{1b}']), "{shown}");
+    }
+}
+
 #[test]
 fn usage() {
     let shell = Shell::new();
     for shell_name in ["bash", "zsh", "fish", "powershell"] {
         let script = shell.ok(&["completions", shell_name]).stdout;
         assert!(String::from_utf8(script).unwrap().contains("rewrap"), "{shell_name}");
+    }
+    let help = String::from_utf8(shell.ok(&["completions", "--help"]).stdout).unwrap();
+    for shell_name in ["bash ", "zsh ", "fish ", "elvish ", "powershell "] {
+        assert!(help.contains(&format!("\n  {shell_name}")), "{help}");
     }
     let version = shell.ok(&["--version"]).stdout;
     assert_eq!(version, format!("sealwire {}\n", env!("CARGO_PKG_VERSION")).as_bytes());

@@ -614,7 +614,9 @@ impl Client {
         if let Some(Ok(config)) = known.as_ref().map(|keys| keys.config(unix_now())) {
             return Ok(config.clone());
         }
-        let head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
+        let mut head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
+        // A copy on the way may be what the service has just refused.
+        head.headers.set("cache-control", "no-cache")?;
         let (answer, outer) = self.transmit(head, reqwest::Body::from(Vec::new()), with).await?;
         if answer.status != 200 || answer.headers.text("content-type")? != Some(KEYS_MEDIA_TYPE) {
             return Err(Error::Unsealed { status: answer.status });
@@ -840,7 +842,8 @@ impl std::fmt::Debug for Response {
     }
 }
 
-/// The same client for stacks that are built of tower services. A response's extensions hold the [`Sender`](super::Sender) of a sealed resource.
+/// The same client for stacks that are built of tower services. A response's extensions hold the [`Sender`](super::Sender) of a sealed resource,
+/// and the `Vec<ListItem>` of a list.
 #[cfg(feature = "tower")]
 impl tower_service::Service<http::Request<Bytes>> for Client {
     type Response = http::Response<Bytes>;
@@ -868,6 +871,9 @@ impl tower_service::Service<http::Request<Bytes>> for Client {
             }
             if let Some(signer) = answer.signer() {
                 response = response.extension(super::Sender(signer));
+            }
+            if !answer.list.is_empty() {
+                response = response.extension(answer.list.clone());
             }
             let body = answer.bytes().await?.into();
             response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))

@@ -6,6 +6,7 @@ use bech32::{Bech32m, Checksum, Hrp};
 use zeroize::Zeroizing;
 
 const MAX_TEXT: usize = 4096;
+const BEGINNINGS: &str = "a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1";
 
 /// Bech32m (BIP 350) in all but the length of its strings.
 enum LongBech32m {}
@@ -57,6 +58,23 @@ impl TextForm {
         }
     }
 
+    /// Why a text has no good checksum: half of one, as a paste leaves it, is told from a mistyped one.
+    fn damage(self, text: &str) -> &'static str {
+        if !text.is_empty() && !self.begins(text) {
+            return BEGINNINGS;
+        }
+        match (self, text.len()) {
+            (Self::Recipient, 2118 | 223) | (Self::Pin, 71) | (Self::Identity, 130) => {
+                "the checksum is wrong: a character was changed or two were swapped"
+            }
+            (Self::Recipient, _) => {
+                "incomplete, or too long: a recipient has 2118 characters, or 223 with X25519"
+            }
+            (Self::Pin, _) => "incomplete, or too long: a pin has 71 characters",
+            (Self::Identity, _) => "incomplete, or too long: an identity has 130 characters",
+        }
+    }
+
     /// The text, in a buffer that did not grow: an identity's is secret, and growing leaves copies behind.
     pub(super) fn encode(self, bytes: &[u8]) -> String {
         let mut text = String::with_capacity(MAX_TEXT);
@@ -82,12 +100,10 @@ impl TextForm {
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return Err(Error::InvalidKey("a key's text has no white space in or around it: trim it"));
         }
-        let checked = CheckedHrpstring::new::<LongBech32m>(text)
-            .map_err(|_| Error::InvalidKey("the checksum is wrong: a character was changed or lost"))?;
+        let checked =
+            CheckedHrpstring::new::<LongBech32m>(text).map_err(|_| Error::InvalidKey(self.damage(text)))?;
         if checked.hrp().as_str() != self.prefix() {
-            return Err(Error::InvalidKey(
-                "a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1",
-            ));
+            return Err(Error::InvalidKey(BEGINNINGS));
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
         bytes.extend(checked.byte_iter());

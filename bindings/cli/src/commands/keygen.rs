@@ -1,5 +1,5 @@
 use crate::args::KeygenArgs;
-use crate::failure::{At, Result};
+use crate::failure::{At, Result, note};
 use sealwire::{Error, Identity};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -29,9 +29,9 @@ pub(super) fn run(args: &KeygenArgs) -> Result<()> {
     }
     written.at(&shown)?;
     let recipient = identity.recipient();
-    writeln!(io::stdout(), "{recipient}")?;
-    writeln!(io::stderr(), "fingerprint {}", recipient.fingerprint())?;
-    Ok(writeln!(io::stderr(), "to print this recipient again: sealwire recipient -i {shown}")?)
+    note(format_args!("fingerprint {}", recipient.fingerprint()));
+    note(format_args!("to print this recipient again: sealwire recipient -i {shown}"));
+    writeln!(io::stdout(), "{recipient}").at(format_args!("{shown} is made, but not its recipient printed"))
 }
 
 /// A new file for its owner alone; refuses to replace one.

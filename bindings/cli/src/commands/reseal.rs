@@ -1,12 +1,12 @@
 use crate::args::ResealArgs;
 use crate::expected::Expected;
-use crate::failure::Result;
+use crate::failure::{Result, note};
 use crate::input::{Envelope, Input};
 use crate::keys::{self, Readers};
 use crate::output::{Form, Output};
 use crate::transfer::transfer;
-use sealwire::{Error, Header, OpenReader, Opener, SealWriter, Sealer, SignedBy};
-use std::io::{self, Read, Write};
+use sealwire::{Error, Header, Identity, OpenReader, Opener, SealWriter, Sealer, SignedBy, Signer};
+use std::io::{Read, Write};
 
 pub(super) fn run(args: &ResealArgs) -> Result<()> {
     let change = &args.change;
@@ -18,6 +18,7 @@ pub(super) fn run(args: &ResealArgs) -> Result<()> {
     let context = change.context.context();
 
     let opener = expected.opener(&keyring, &context);
+    let rule = Rule { signer: signer.as_ref().map(Identity::signer), insists: !expected.is_empty() };
     let old = envelope.header.clone();
     let mut sealer = Sealer::new(&context).to(readers.list());
     if let Some(identity) = &signer {
@@ -30,16 +31,41 @@ pub(super) fn run(args: &ResealArgs) -> Result<()> {
         return Err(Error::Misuse("reseal writes to a file: use -o").into());
     }
     let signed = if Header::parse(&old)?.unverified_padded() {
-        in_memory(envelope, &opener, &sealer, output)
+        in_memory(envelope, &opener, &sealer, &rule, output)
     } else {
-        streaming(envelope, &opener, sealer, signer.is_some(), output)
+        streaming(envelope, &opener, sealer, &rule, output)
     };
     let signed = keys::explained(signed, &change.keys)?;
 
     let author = expected.author(signed, &Header::parse(&old)?);
     let now = if signer.is_some() { "; is now signed by you" } else { "" };
-    writeln!(io::stderr(), "was {author}{now}")?;
+    note(format_args!("was {author}{now}"));
     keys::warn_if_locked_out(&Envelope::read(Input::open(Some(target))?)?.header, &keyring)
+}
+
+/// What may be sealed anew, by who had signed it.
+struct Rule {
+    /// Who signs now.
+    signer: Option<Signer>,
+    /// The opener accepts only whom `--expect` names.
+    insists: bool,
+}
+
+impl Rule {
+    /// Whoever can replace a file must not have it signed by who reseals it.
+    fn check(&self, author: SignedBy) -> Result<()> {
+        let refused = match (author, self.signer) {
+            (SignedBy::Unsigned, None) => return Ok(()),
+            (_, None) => "the envelope is signed: reseal with --sign",
+            (_, Some(_)) if self.insists => return Ok(()),
+            (SignedBy::Verified(author), Some(me)) if author == me => return Ok(()),
+            (SignedBy::Unsigned, Some(_)) => {
+                "nobody signed it, so anybody may have written it: open it, look at it, and seal it anew"
+            }
+            _ => "somebody else signed it: say with --expect whose content you sign",
+        };
+        Err(Error::Misuse(refused).into())
+    }
 }
 
 /// Streams are not padded, and what was padded shall stay so. Only payloads of up to 1 GiB are.
@@ -49,6 +75,7 @@ fn in_memory(
     mut envelope: Envelope,
     opener: &Opener<'_>,
     sealer: &Sealer<'_>,
+    rule: &Rule,
     mut output: Output,
 ) -> Result<SignedBy> {
     let mut whole = envelope.header;
@@ -57,6 +84,7 @@ fn in_memory(
         return Err(Error::TooLarge("a padded envelope above 1.25 GiB").into());
     }
     let signed = OpenReader::new(whole.as_slice(), opener)?.finish()?.signer;
+    rule.check(signed)?;
     output.write_all(&sealer.reseal(&whole, opener)?)?;
     output.commit()?;
     Ok(signed)
@@ -66,7 +94,7 @@ fn streaming(
     envelope: Envelope,
     opener: &Opener<'_>,
     sealer: Sealer<'_>,
-    signs: bool,
+    rule: &Rule,
     output: Output,
 ) -> Result<SignedBy> {
     let mut reader = OpenReader::detached(&envelope.header, envelope.body, opener)?;
@@ -78,9 +106,7 @@ fn streaming(
     let mut writer = SealWriter::new(output, &sealer)?;
     transfer(&mut reader, &mut writer, envelope.body_len)?;
     let signed = reader.finish()?.signer;
-    if signed != SignedBy::Unsigned && !signs {
-        return Err(Error::Misuse("the envelope is signed: reseal with --sign").into());
-    }
+    rule.check(signed)?;
     writer.finish()?.commit()?;
     Ok(signed)
 }

@@ -1,6 +1,6 @@
 use crate::args::RewrapArgs;
 use crate::expected::Expected;
-use crate::failure::Result;
+use crate::failure::{Result, note};
 use crate::input::{Envelope, Input};
 use crate::keys::{self, Readers};
 use crate::output::{Form, Output};
@@ -34,7 +34,7 @@ pub(super) fn run(args: &RewrapArgs) -> Result<()> {
 
     let author = expected.author(signed, &Header::parse(&envelope.header)?);
     let still = if signed == SignedBy::Unsigned { "" } else { ", and still is" };
-    writeln!(io::stderr(), "was {author}{still}")?;
+    note(format_args!("was {author}{still}"));
     keys::warn_if_locked_out(&header, &keyring)
 }
 

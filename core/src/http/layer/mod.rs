@@ -651,7 +651,7 @@ impl Shared {
 
     async fn remember_nonce(&self, verified: Option<&VerifiedHead>, now: u64) -> Result<()> {
         let Some(nonce) = verified.and_then(|verified| verified.nonce) else { return Ok(()) };
-        let fresh = self.replay.insert(ReplayId(nonce.id), now, nonce.keep_until, now).await?;
+        let fresh = self.replay.insert(ReplayId(nonce.id), nonce.created, nonce.keep_until, now).await?;
         if fresh { Ok(()) } else { Err(Error::Replayed) }
     }
 
