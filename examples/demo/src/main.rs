@@ -88,10 +88,8 @@ async fn run(options: &Options, report: &mut Report) -> Outcome<()> {
             tokio::signal::ctrl_c().await?;
         }
     }
-    if !options.keep {
-        world.store.remove().await?;
-    }
-    told
+    let removed = if options.keep { Ok(()) } else { world.store.remove().await };
+    told.and(removed)
 }
 
 fn print_json(report: &Report) {

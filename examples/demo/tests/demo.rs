@@ -5,7 +5,10 @@ mod common;
 
 use common::{Outcome, acts, canaries_in, demo};
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_demo_tells_its_story_and_every_hostile_act_is_refused() -> Outcome {
@@ -47,9 +50,43 @@ fn its_json_says_the_same_and_what_it_leaves_behind_holds_no_secret() -> Outcome
     Ok(())
 }
 
+#[cfg(unix)]
+#[test]
+fn it_stays_up_if_it_is_told_to_until_it_is_interrupted() -> Outcome {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .args(["--json", "--serve"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut document = String::new();
+    for line in BufReader::new(demo.stdout.take().ok_or("no stdout")?).lines() {
+        let line = line?;
+        document += &line;
+        if line == "}" {
+            break;
+        }
+    }
+    let report: serde_json::Value = serde_json::from_str(&document)?;
+    let address = report["origin"].as_str().and_then(|origin| origin.strip_prefix("http://"));
+    let address = address.ok_or("no address")?;
+    let get = |path: &str| -> Outcome<String> {
+        let mut connection = TcpStream::connect(address)?;
+        write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let (page, note) = (get("/")?, get("/notes/17")?);
+    Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?;
+    let status = demo.wait()?;
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("stores what it cannot read"), "{page}");
+    assert!(note.starts_with("HTTP/1.1 401"), "unsigned is refused: {note}");
+    assert!(status.success(), "{status}");
+    Ok(())
+}
+
 #[test]
 fn a_wrong_option_is_said() -> Outcome {
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_demo")).arg("--store").output()?;
+    let output = Command::new(env!("CARGO_BIN_EXE_demo")).arg("--store").output()?;
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("needs a URL that begins with postgres"));
     Ok(())
