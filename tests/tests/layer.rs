@@ -355,9 +355,21 @@ async fn nothing_slips_through_an_exception() {
     assert_eq!(service.app.calls(), calls);
 
     // What each exception does ask for.
-    let login = |wire: Wire| wire;
     let unsigned = service.craft("POST", "/login").body(b"pw").seal(&service).0;
-    assert_eq!(login(unsigned).send(&service).await.status, 200);
+    assert_eq!(unsigned.send(&service).await.status, 200);
+    assert_eq!(service.app.last().sender, None);
+    // Who need not sign may, as oneself.
+    let signed = || service.craft("POST", "/login").body(b"pw").signed_by(&DEVICE).seal(&service).0;
+    let once = signed();
+    assert_eq!(once.send(&service).await.status, 200);
+    assert_eq!(service.app.last().sender, Some(DEVICE.signer()));
+    refused(&service, &once, 401, Operation::Verify, "Replayed").await;
+    refused(&service, &signed().without("signature"), 401, Operation::Verify, "Rejected").await;
+    let mut taken_over = signed();
+    taken_over.sign(&OTHER_DEVICE);
+    refused(&service, &taken_over, 401, Operation::Verify, "Rejected").await;
+    let strange = service.craft("POST", "/login").body(b"pw").seal(&service).0;
+    assert_eq!(strange.set("signature-input", "x=();tag=\"other\"").send(&service).await.status, 200);
     assert_eq!(service.app.last().sender, None);
     let plain = service.craft("POST", "/login").body(b"pw").plain();
     refused(&service, &plain, 400, Operation::Open, "Unsealed").await;

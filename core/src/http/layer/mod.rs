@@ -192,7 +192,7 @@ impl SealwireLayer {
         self.except(pattern, Demand { exchange: false, signature: true })
     }
 
-    /// Lets exchanges for this path in from anybody, unsigned.
+    /// Lets exchanges for this path in from anybody, unsigned. Who signs is verified, and the app has a [`Sender`].
     ///
     /// # Errors
     /// [`Error::Malformed`] for what is no pattern.
@@ -479,17 +479,18 @@ impl Shared {
         let head = self.outer_head(&parts).map_err(refuse(Operation::Open))?;
         let is_empty = outer_body.is_end_stream() || head.headers.text("content-length") == Ok(Some("0"));
 
-        // Where no signature is demanded one that is there counts, since an exchange inside may name its signer.
-        let checked = demand.signature || head.headers.all("signature-input").next().is_some();
-        let verified = match (&self.verifier, checked) {
-            (_, false) => None,
-            (None, true) if !demand.signature => None,
+        let verified = match (&self.verifier, demand.signature) {
+            (None, false) => None,
             (None, true) => return Err(Refusal { operation: Operation::Verify, error: Error::Rejected }),
-            (Some(verifier), true) => {
+            (Some(verifier), demanded) => {
                 let public = self.url.public_target(head.target.path_and_query());
                 let public = public.map(|target| RequestHead { target, ..head.clone() });
                 let verified = public.and_then(|head| verifier.verify(&head, !is_empty, now));
-                Some(verified.map_err(refuse(Operation::Verify))?)
+                match verified {
+                    Err(error) if demanded => return Err(refuse(Operation::Verify)(error)),
+                    // Who need not sign may. Whose signature is not good has none, and must not be named inside.
+                    verified => verified.ok(),
+                }
             }
         };
         let arrival = match &self.exchanges {
