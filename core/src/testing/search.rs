@@ -15,6 +15,8 @@ const MAX_DECODED: usize = 512 * 1024 * 1024;
 const MIN_RUN: usize = 20;
 /// How far two finds of a canary have to lie apart to be two: the same one is found in several ways.
 const SAME_PLACE: usize = 8;
+/// How many finds are kept of one message or file: a log in which every line leaks is a leak all the same.
+const MAX_FINDS: usize = 1000;
 const PLAINTEXT: &str = "plaintext";
 const NO_SPACE: &str = "across white space";
 
@@ -157,7 +159,7 @@ impl Dig<'_> {
 
     fn found(&mut self, pattern: &Pattern, offset: usize) {
         let same = |find: &Find| find.canary == pattern.canary && find.offset.abs_diff(offset) < SAME_PLACE;
-        if !self.finds.iter().any(same) {
+        if self.finds.len() < MAX_FINDS && !self.finds.iter().any(same) {
             let mut forms = self.forms.clone();
             if forms.is_empty() || pattern.form != PLAINTEXT {
                 forms.push(pattern.form);
