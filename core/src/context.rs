@@ -92,6 +92,12 @@ impl From<&str> for ContextField {
     }
 }
 
+impl From<&String> for ContextField {
+    fn from(text: &String) -> Self {
+        Self::Text(text.clone())
+    }
+}
+
 impl From<String> for ContextField {
     fn from(text: String) -> Self {
         Self::Text(text)
@@ -106,6 +112,25 @@ impl From<u64> for ContextField {
 
 impl From<&[u8]> for ContextField {
     fn from(bytes: &[u8]) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl From<Vec<u8>> for ContextField {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// Such as the 16 bytes of a UUID.
+impl<const N: usize> From<[u8; N]> for ContextField {
+    fn from(bytes: [u8; N]) -> Self {
+        Self::Bytes(bytes.into())
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for ContextField {
+    fn from(bytes: &[u8; N]) -> Self {
         Self::Bytes(bytes.into())
     }
 }

@@ -21,9 +21,10 @@ pub enum Error {
     InvalidKey(&'static str),
     /// No slot opens with the keys at hand: wrong key, wrong passphrase or an altered header.
     NotRecipient,
-    /// A wrong context, part, commitment, chunk, pad, private block, signature or signer.
+    /// A wrong context, part, commitment, chunk, pad, private block, signature or signer; also a body that was cut inside a
+    /// chunk, which nobody can tell from one that was altered.
     Rejected,
-    /// The input ends too early.
+    /// The input ends too early: in the header, in the first bytes of the body, or between two chunks.
     Truncated,
     /// A limit of SPEC §14 is exceeded.
     TooLarge(&'static str),
@@ -74,9 +75,9 @@ impl fmt::Display for Error {
             Self::Unsupported(what) => write!(f, "not supported by this version: {what}"),
             Self::InvalidKey(what) => write!(f, "invalid key: {what}"),
             Self::NotRecipient => f.write_str("none of the keys at hand opens this envelope"),
-            Self::Rejected => {
-                f.write_str("rejected: the data was altered, or belongs to another context, part or signer")
-            }
+            Self::Rejected => f.write_str(
+                "rejected: the data was altered or cut short, or belongs to another context, part or signer",
+            ),
             Self::Truncated => f.write_str("truncated: the input ends too early"),
             Self::TooLarge(what) => write!(f, "too large: {what}"),
             Self::Misuse(what) => write!(f, "misuse: {what}"),

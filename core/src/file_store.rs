@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 /// A stored secret is small; a file above this size is not one.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// A [`SecretStore`] with one sealed file per secret, `NAME.sealed`, mode 0600.
+/// A [`SecretStore`] with one sealed file per secret, `NAME.sealed`, made with mode 0600.
 ///
 /// A file is an envelope under the store's passphrase or key, with its name as the context: files that were swapped are
 /// [`Error::Rejected`]. The folder is not bound: give each folder its own key, or a file of the same name can be moved from one to

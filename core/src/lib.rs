@@ -87,9 +87,34 @@ pub use store::AtomicFile;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
+    use crate::error::Result;
+    use crate::http::{Form, Head, KeyConfig, Reader, RequestHead, RequestSealing, ResponseHead};
+
     /// The plaintext of a private block.
     pub fn private_block(plaintext: &[u8]) {
         drop(crate::envelope::PrivateBlock::read(plaintext));
+    }
+
+    /// A Binary HTTP request that arrives in pieces of this length: its head and content.
+    pub fn binary_request(bytes: &[u8], piece: usize) -> Result<(Option<RequestHead>, Vec<u8>)> {
+        binary_message(bytes, piece)
+    }
+
+    /// The same for a response.
+    pub fn binary_response(bytes: &[u8], piece: usize) -> Result<(Option<ResponseHead>, Vec<u8>)> {
+        binary_message(bytes, piece)
+    }
+
+    fn binary_message<H: Head>(bytes: &[u8], piece: usize) -> Result<(Option<H>, Vec<u8>)> {
+        let (mut reader, mut content) = (Reader::new(10_000), Vec::new());
+        bytes.chunks(piece.max(1)).try_for_each(|piece| reader.push(piece, &mut content))?;
+        reader.finish()?;
+        Ok((reader.take_head(), content))
+    }
+
+    /// Any bytes as the message of an encapsulated request.
+    pub fn encapsulate(config: &KeyConfig, message: &[u8]) -> Result<Vec<u8>> {
+        RequestSealing::start(config, Form::Whole)?.0.seal_whole(message)
     }
 }
 

@@ -48,8 +48,9 @@ pub fn seal<'a>(
 /// was; to insist on a signer use [`Opener::expect`].
 ///
 /// # Errors
-/// [`Error::NotRecipient`] if no key opens a slot, [`Error::Rejected`] for another context or altered data,
-/// [`Error::Truncated`], and [`Error::Malformed`], [`Error::Unsupported`] or [`Error::TooLarge`] for a header that is not one.
+/// [`Error::NotRecipient`] if no key opens a slot; [`Error::Rejected`] for another context, and for data that was altered or cut
+/// inside a chunk; [`Error::Truncated`] if it ends in the header or between two chunks; and [`Error::Malformed`],
+/// [`Error::Unsupported`] or [`Error::TooLarge`] for a header that is not one.
 ///
 /// Source: SPEC §11.
 pub fn open(envelope: &[u8], keys: &dyn Unlock, context: &SealContext) -> Result<Opened> {

@@ -77,35 +77,59 @@ impl SecretStore for MemoryStore {
 
 #[cfg(not(target_arch = "wasm32"))]
 mod atomic_file {
-    use std::fs::{self, File};
+    use crate::error::Error;
+    use std::fs::{self, File, Metadata, Permissions};
     use std::io::{self, Write};
     use std::path::{Path, PathBuf};
     use tempfile::NamedTempFile;
+
+    /// As many links as Linux follows.
+    const MAX_LINKS: usize = 40;
 
     /// A file that appears whole, or not at all.
     ///
     /// What is written goes to a temporary file (mode 0600) in the same folder; [`AtomicFile::commit`] flushes it to
     /// the disk, moves it over the target and flushes the folder. Dropped before that, it leaves the target as it was.
     /// A kill at any moment leaves the old file or the new one, and at worst a stray temporary file.
+    ///
+    /// A target that is a symbolic link stays one: the file behind it is replaced. A replaced file of yours keeps its
+    /// permissions; one that somebody else put there does not say who reads what you write.
     pub struct AtomicFile {
         temporary: NamedTempFile,
         folder: PathBuf,
         target: PathBuf,
+        /// Those of the file that is replaced, if it is ours.
+        permissions: Option<Permissions>,
     }
 
     impl AtomicFile {
         /// Begins a new version of the file at `target`, which need not exist.
         ///
         /// # Errors
-        /// What the operating system says of the folder.
+        /// What the operating system says of the folder; [`Error::Misuse`] inside if a device, a named pipe or a socket is
+        /// there, which must not be replaced by a file and cannot take back what was written into it, or a number of an open
+        /// file (`/dev/fd/3`), which is no name of its own.
         pub fn create(target: &Path) -> io::Result<Self> {
-            let folder = match target.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-                _ => PathBuf::from("."),
+            let old = match fs::metadata(target) {
+                Ok(old) if old.is_file() => Some(old),
+                Ok(old) if old.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+                Ok(_) => return Err(Error::Misuse("only a file can be replaced by a file").into()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error),
             };
+            let target = behind_links(target)?;
+            let folder = folder_of(&target);
             let temporary =
                 tempfile::Builder::new().prefix(".sealwire-").suffix(".tmp").tempfile_in(&folder)?;
-            Ok(Self { temporary, folder, target: target.to_path_buf() })
+            let new = temporary.as_file().metadata()?;
+            let permissions = old.filter(|old| is_same_owner(old, &new)).map(|old| old.permissions());
+            Ok(Self { temporary, folder, target, permissions })
+        }
+
+        /// Where the bytes are until [`AtomicFile::commit`]: for a program that removes the file when it is told to end.
+        #[must_use]
+        pub fn temporary_path(&self) -> &Path {
+            self.temporary.path()
         }
 
         /// The temporary file, for `std::io::copy` to let the system copy from file to file.
@@ -119,9 +143,14 @@ mod atomic_file {
         /// What the operating system says; the target is then as it was.
         pub fn commit(mut self) -> io::Result<()> {
             self.temporary.flush()?;
+            if let Some(permissions) = self.permissions {
+                self.temporary.as_file().set_permissions(permissions)?;
+            }
             self.temporary.as_file().sync_all()?;
+            // Opened before the move: a folder that cannot be read fails while the target is as it was.
+            let folder = open_folder(&self.folder)?;
             self.temporary.persist(&self.target)?;
-            sync_folder(&self.folder)
+            folder.map_or(Ok(()), |folder| folder.sync_all())
         }
     }
 
@@ -135,8 +164,41 @@ mod atomic_file {
         }
     }
 
-    /// Makes a rename durable. Windows has no such call and does it by itself.
-    fn sync_folder(folder: &Path) -> io::Result<()> {
-        if cfg!(unix) { File::open(folder)?.sync_all() } else { fs::metadata(folder).map(drop) }
+    /// The path that is meant, which need not exist: a rename would replace the link.
+    fn behind_links(target: &Path) -> io::Result<PathBuf> {
+        let mut path = target.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            let Ok(next) = fs::read_link(&path) else { return Ok(path) };
+            let folder = folder_of(&path);
+            // `>>log` and `/dev/stdout` would replace the log.
+            if fs::canonicalize(&folder)?.starts_with("/proc") {
+                return Err(Error::Misuse("the number of an open file is no name of a file").into());
+            }
+            path = folder.join(next);
+        }
+        Err(Error::Misuse("too many symbolic links").into())
+    }
+
+    fn folder_of(path: &Path) -> PathBuf {
+        match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+            _ => PathBuf::from("."),
+        }
+    }
+
+    /// To make a rename durable. Windows has no such call and does it by itself.
+    fn open_folder(folder: &Path) -> io::Result<Option<File>> {
+        if cfg!(unix) { File::open(folder).map(Some) } else { Ok(None) }
+    }
+
+    #[cfg(unix)]
+    fn is_same_owner(old: &Metadata, new: &Metadata) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        old.uid() == new.uid()
+    }
+
+    #[cfg(not(unix))]
+    fn is_same_owner(_: &Metadata, _: &Metadata) -> bool {
+        true
     }
 }

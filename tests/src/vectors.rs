@@ -25,6 +25,8 @@ pub enum Format {
     WebBotAuth,
     /// A list of structured field tests (RFC 9651).
     StructuredFields,
+    /// One request and its response in Oblivious HTTP (RFC 9458 appendix A), perhaps in its chunked form.
+    ObliviousHttp,
 }
 
 const WYCHEPROOF: [&str; 8] =
@@ -43,6 +45,9 @@ impl Format {
         }
         if content.get("signature_base").is_some() {
             return Some(Self::HttpSignature);
+        }
+        if content.get("encapsulated_request").is_some() {
+            return Some(Self::ObliviousHttp);
         }
         let first = content.get(0)?;
         if first.get("kem_id").is_some() {

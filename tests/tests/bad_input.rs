@@ -3,8 +3,8 @@
 
 use sealwire::{
     Aead, Candidate, Error, Expect, Header, Identity, Kem, KeyService, Keyring, Metadata, OpenReader,
-    OpenStream, Opener, Passphrase, Recipient, Recipients, SealContext, SealedParts, Sealer, Signer,
-    SymmetricKey, Unlock, UnlockBudget, from_text, join, open, reseal, rewrap, seal, split,
+    OpenStream, Opener, Passphrase, Pin, Recipient, Recipients, SealContext, SealedParts, Sealer, Signer,
+    SymmetricKey, Unlock, UnlockBudget, from_text, join, open, reseal, rewrap, seal, split, to_text,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, CarelessService, cheap_passphrase, context, keys, note};
 use sealwire_tests::vectors::{Format, files, hex};
@@ -612,6 +612,82 @@ fn recipients_say_what_is_wrong() {
     }
     assert_eq!(code(BOB.recipient().pin().check(BOB.recipient())), "ok");
     assert_eq!(code(BOB.recipient().pin().check(ALICE.recipient())), "InvalidKey");
+}
+
+#[test]
+fn a_key_of_the_wrong_kind_is_named() {
+    let recipient = BOB.recipient().to_string();
+    let pin = BOB.recipient().pin().to_string();
+    let secret = BOB.reveal();
+    let secret = secret.reveal_text().unwrap();
+    let is = |error: Error, found: &str, needed: &str| {
+        assert_eq!(error.code(), "InvalidKey");
+        let text = error.to_string();
+        assert!(text.contains(&format!("this is {found}")), "{text}");
+        assert!(text.contains(needed) && text.ends_with("is needed"), "{text}");
+    };
+    is(Recipient::parse(secret).unwrap_err(), "an identity (secret)", "a recipient");
+    is(Recipient::parse(&pin).unwrap_err(), "a pin", "the recipient");
+    is(Pin::parse(secret).unwrap_err(), "an identity (secret)", "a pin");
+    is(Pin::parse(&recipient).unwrap_err(), "a recipient", "pin");
+    is(Identity::parse(&recipient).unwrap_err(), "a recipient", "an identity");
+    is(Identity::parse(&pin).unwrap_err(), "a pin", "an identity");
+    // What somebody would paste: the lines of a file that keygen wrote, or two identities.
+    for file in [format!("# recipient: {pin}\n{secret}\n"), format!("{secret}\n{secret}\n")] {
+        let error = Identity::parse(&file).unwrap_err();
+        assert_eq!(error.code(), "InvalidKey");
+        assert!(error.to_string().contains("parse_file"), "{error}");
+    }
+    assert!(Identity::parse(&format!("{secret}\n")).unwrap_err().to_string().contains("trim it"));
+}
+
+#[test]
+fn signers_have_one_text() {
+    let signer = BOB.signer();
+    // RFC 8032 §7.1, test 1.
+    let rfc = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+    assert_eq!(Signer::parse(rfc).unwrap().as_bytes()[..4], [0xd7, 0x5a, 0x98, 0x01]);
+    assert_eq!(Signer::parse(rfc).unwrap().to_string(), rfc);
+    assert_eq!(Signer::parse(&signer.to_string()).unwrap(), signer);
+    for wrong in [&rfc.to_uppercase(), &rfc[1..], &format!("{rfc}0"), &rfc.replace("d75", "+75"), "", "é"] {
+        assert_eq!(code(Signer::parse(wrong)), "InvalidKey", "{wrong}");
+    }
+    assert_eq!(code(Signer::parse(&"0".repeat(64))), "InvalidKey");
+}
+
+#[test]
+fn the_text_form_is_told_from_bytes() {
+    let context = note("text");
+    let envelope = seal(b"hello", CAROL.recipient(), &context).unwrap();
+    let text = to_text(&envelope);
+    let error = open(text.as_bytes(), &*CAROL, &context).unwrap_err();
+    assert_eq!(error, Error::Malformed("this is the text form: from_text first"));
+    for wrong in [format!("{text}\n"), format!("{text}="), text.replace('c', "+")] {
+        let error = from_text(&wrong).unwrap_err();
+        assert_eq!(error.code(), "Malformed");
+        assert!(error.to_string().contains("no white space, no =, - and _ instead of + and /"), "{error}");
+    }
+}
+
+#[test]
+fn a_field_is_what_it_holds() {
+    let name = String::from("17");
+    let text = [note("").field("17"), note("").field(&name), note("").field(name.clone())];
+    let bytes = [
+        note("").field(&b"17"[..]),
+        note("").field(b"17"),
+        note("").field(*b"17"),
+        note("").field(b"17".to_vec()),
+    ];
+    assert!(text.iter().all(|context| *context == text[0]));
+    assert!(bytes.iter().all(|context| *context == bytes[0]));
+    let number = note("").field(17_u64);
+    let [text, bytes, number] =
+        [&text[0], &bytes[0], &number].map(|context| seal(b"x", CAROL.recipient(), context).unwrap());
+    let as_text = note("").field(&name);
+    assert_eq!(code(open(&text, &*CAROL, &as_text)), "ok");
+    assert_eq!(code(open(&bytes, &*CAROL, &as_text)), "Rejected");
+    assert_eq!(code(open(&number, &*CAROL, &as_text)), "Rejected");
 }
 
 #[test]

@@ -117,6 +117,65 @@ fn an_atomic_file_appears_whole_or_not_at_all() {
     assert!(AtomicFile::create(&folder.path().join("no/such/folder/file")).is_err());
 }
 
+/// Of what stands at a target nothing is lost but the content: links, permissions, devices and pipes stay.
+#[test]
+#[cfg(unix)]
+fn an_atomic_file_replaces_files_and_nothing_else() {
+    use nix::sys::stat::Mode;
+    use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let write = |name: &str| -> std::io::Result<()> {
+        let mut file = AtomicFile::create(&at(name))?;
+        file.write_all(name.as_bytes())?;
+        file.commit()
+    };
+    fs::create_dir(at("real")).unwrap();
+    fs::write(at("real/file"), "old").unwrap();
+    fs::set_permissions(at("real/file"), fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("real/file", at("link")).unwrap();
+    symlink("link", at("link-to-link")).unwrap();
+    symlink("real/none-yet", at("dangling")).unwrap();
+    symlink(at("real"), at("folder")).unwrap();
+    symlink("circle", at("circle")).unwrap();
+
+    write("link").unwrap();
+    assert_eq!(fs::read(at("real/file")).unwrap(), b"link");
+    write("link-to-link").unwrap();
+    assert_eq!(fs::read(at("real/file")).unwrap(), b"link-to-link");
+    assert_eq!(fs::metadata(at("real/file")).unwrap().permissions().mode() & 0o777, 0o640);
+    write("dangling").unwrap();
+    assert_eq!(fs::read(at("real/none-yet")).unwrap(), b"dangling");
+    assert_eq!(fs::metadata(at("real/none-yet")).unwrap().permissions().mode() & 0o777, 0o600);
+    write("folder/file").unwrap();
+    assert_eq!(fs::read(at("real/file")).unwrap(), b"folder/file");
+    for link in ["link", "link-to-link", "dangling", "folder"] {
+        assert!(fs::symlink_metadata(at(link)).unwrap().is_symlink(), "{link}");
+    }
+    assert!(write("circle").is_err());
+    assert_eq!(write("real").unwrap_err().kind(), std::io::ErrorKind::IsADirectory);
+
+    nix::unistd::mkfifo(&at("pipe"), Mode::S_IRWXU).unwrap();
+    for not_a_file in [at("pipe"), "/dev/null".into()] {
+        let error = AtomicFile::create(&not_a_file).map(drop).unwrap_err();
+        assert_eq!(sealwire::Error::from(error).code(), "Misuse");
+        assert!(!fs::metadata(&not_a_file).unwrap().is_file());
+    }
+    assert!(fs::metadata(at("pipe")).unwrap().file_type().is_fifo());
+    // The store too keeps a link to where its file was moved.
+    let store = keyed(folder.path());
+    store.save("moved", &secret("one")).unwrap();
+    fs::rename(at("moved.sealed"), at("real/moved.sealed")).unwrap();
+    symlink("real/moved.sealed", at("moved.sealed")).unwrap();
+    store.save("moved", &secret("two")).unwrap();
+    assert!(fs::symlink_metadata(at("moved.sealed")).unwrap().is_symlink());
+    assert_eq!(store.load("moved").unwrap().unwrap().reveal(), b"two");
+    let left = fs::read_dir(folder.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().ends_with(".tmp"));
+    assert_eq!(left.count(), 0);
+}
+
 /// Kills a save at every single system call and looks at what is left: the old secret or the new one.
 #[test]
 #[cfg(target_os = "linux")]

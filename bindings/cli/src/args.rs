@@ -1,8 +1,10 @@
 //! What can be typed. The doc comments are the help texts.
 
+use crate::failure::Result as Done;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use sealwire::{Aead, ContextField, Kem, MetadataValue, SealContext};
+use sealwire::{Aead, ContextField, Error, Kem, MetadataValue, SealContext};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 const EXIT_CODES: &str = "\
@@ -13,8 +15,16 @@ Exit codes:
   3  not an envelope that this version reads       [Malformed] [Unsupported] [TooLarge]
   4  not a valid recipient, identity or pin        [InvalidKey]
   5  none of the keys opens it                     [NotRecipient]
-  6  altered, or another context or signer         [Rejected]
-  7  the input ends too early                      [Truncated]";
+  6  altered or cut, or another context or signer  [Rejected]
+  7  cut in the header or between two chunks       [Truncated]";
+
+const COMPLETIONS: &str = "\
+Where it goes:
+  bash        sealwire completions bash > ~/.local/share/bash-completion/completions/sealwire
+  zsh         sealwire completions zsh > \"${fpath[1]}/_sealwire\"
+  fish        sealwire completions fish > ~/.config/fish/completions/sealwire.fish
+  elvish      into rc.elv: eval (sealwire completions elvish | slurp)
+  powershell  into $PROFILE: sealwire completions powershell | Out-String | Invoke-Expression";
 
 /// Seal files so that only who you name can open them.
 ///
@@ -27,17 +37,31 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
+impl Cli {
+    /// What was typed. Error messages repeat arguments, shells and lists of processes keep them: none may be a secret.
+    pub(crate) fn typed() -> Done<Self> {
+        let is_secret =
+            |arg: OsString| arg.to_string_lossy().to_ascii_lowercase().contains("sealwire-identity1");
+        if std::env::args_os().skip(1).any(is_secret) {
+            return Err(
+                Error::Misuse("an identity's text is a secret, and no argument: name its file").into()
+            );
+        }
+        Ok(Self::parse())
+    }
+}
+
 #[derive(Subcommand)]
 pub(crate) enum Command {
     /// Make a new identity file
     Keygen(KeygenArgs),
     /// Print the recipients of an identity file, or the fingerprints of recipients
     Recipient(RecipientArgs),
-    /// Seal a file or a pipe
+    /// Seal a file or a pipe. You are not a reader of what you seal, unless you name yourself
     Seal(SealArgs),
     /// Open what was sealed
     Open(OpenArgs),
-    /// Replace who can open a file; its content stays as it is, so this does not revoke
+    /// Replace the complete list of who can open a file; its content stays as it is, so this does not revoke
     Rewrap(RewrapArgs),
     /// Seal a file anew, with a new key, to a new list: what revokes from now on
     Reseal(ResealArgs),
@@ -49,7 +73,7 @@ pub(crate) enum Command {
 
 #[derive(Args)]
 pub(crate) struct KeygenArgs {
-    /// Write to FILE (mode 0600; never overwrites) and print the recipient on stderr
+    /// Write to FILE (mode 0600; never overwrites), and print the recipient instead of the identity
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Key agreement; x25519 has short recipients and is not post-quantum
@@ -58,9 +82,10 @@ pub(crate) struct KeygenArgs {
 }
 
 #[derive(Args)]
+#[group(id = "whose", required = true, multiple = true, args = ["identities", "recipients"])]
 pub(crate) struct RecipientArgs {
     /// Print the recipients of this identity file
-    #[arg(short, long = "identity", value_name = "KEYFILE", required_unless_present = "recipients")]
+    #[arg(short, long = "identity", value_name = "KEYFILE")]
     pub(crate) identities: Vec<PathBuf>,
     /// Recipients, to print their pin, fingerprint or signer
     #[arg(value_name = "RECIPIENT")]
@@ -98,10 +123,10 @@ pub(crate) struct SealArgs {
     /// Public metadata: authenticated, not encrypted. `version` is a number, all else text
     #[arg(long, value_name = "KEY=VALUE", value_parser = parse_metadata)]
     pub(crate) metadata: Vec<(String, MetadataValue)>,
-    /// Tell the readers this file name
+    /// Tell the readers this file name: shown by `open`, which does not create it
     #[arg(long, value_name = "NAME", conflicts_with = "keep_name")]
     pub(crate) filename: Option<String>,
-    /// Tell the readers the name of IN
+    /// Tell the readers the name of IN: shown by `open`, which does not create it
     #[arg(long, requires = "input")]
     pub(crate) keep_name: bool,
     /// Cipher of the content [default: aes if this CPU has instructions for it]
@@ -118,7 +143,8 @@ pub(crate) struct SealArgs {
 pub(crate) struct OpenArgs {
     #[command(flatten)]
     pub(crate) keys: KeyArgs,
-    /// Accept only what this RECIPIENT signed; may be repeated
+    /// Accept only what this RECIPIENT (or signer, in hex) signed; may be repeated. Nothing is written before the signature
+    /// was verified: what goes to a pipe waits in a temporary file, as large as it is
     #[arg(long, value_name = "RECIPIENT")]
     pub(crate) expect: Vec<String>,
     #[command(flatten)]
@@ -137,7 +163,8 @@ pub(crate) struct RewrapArgs {
 pub(crate) struct ResealArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Sign with the one identity in KEYFILE; a signed file needs it, since the old signature is lost
+    /// Sign with the one identity in KEYFILE what it signed before, or what --expect names. A signed file needs it: the old
+    /// signature is lost
     #[arg(long, value_name = "KEYFILE")]
     pub(crate) sign: Option<PathBuf>,
 }
@@ -153,6 +180,7 @@ pub(crate) struct InspectArgs {
 }
 
 #[derive(Args)]
+#[command(after_help = COMPLETIONS)]
 pub(crate) struct CompletionsArgs {
     pub(crate) shell: Shell,
 }
@@ -177,6 +205,9 @@ pub(crate) struct ChangeArgs {
     pub(crate) readers: ReaderArgs,
     #[command(flatten)]
     pub(crate) new_passphrase: NewPassphraseArgs,
+    /// Change only what this RECIPIENT (or signer, in hex) signed; may be repeated
+    #[arg(long, value_name = "RECIPIENT")]
+    pub(crate) expect: Vec<String>,
     #[command(flatten)]
     pub(crate) context: ContextArgs,
     /// Write to the file OUT instead of replacing IN
@@ -237,7 +268,7 @@ pub(crate) struct NewPassphraseArgs {
 
 #[derive(Args)]
 pub(crate) struct ContextArgs {
-    /// What it is for; who opens must say the same. Fields are text, or numbers as `#17`
+    /// What it is for; who opens must say the same. Fields are text, or numbers as `#17`; `/` in one is `%2F`, `%` is `%25`
     #[arg(long = "context", value_name = "NAMESPACE[/FIELD…]", value_parser = parse_context)]
     context: Option<SealContext>,
 }
@@ -284,22 +315,43 @@ impl From<AeadArg> for Aead {
 fn parse_context(text: &str) -> Result<SealContext, String> {
     let (namespace, fields) = text.split_once('/').map_or((text, None), |(first, rest)| (first, Some(rest)));
     fields.into_iter().flat_map(|fields| fields.split('/')).try_fold(
-        SealContext::new(namespace),
+        SealContext::new(&percent_decode(namespace)?),
         |context, field| {
             let field = match field.strip_prefix('#') {
-                None => ContextField::from(field),
-                Some(number) => number.parse::<u64>().map_err(|_| "a number follows `#`")?.into(),
+                None => ContextField::from(percent_decode(field)?),
+                Some(number) => parse_number(number).ok_or("a number follows `#` (text: `%23`)")?.into(),
             };
             Ok(context.field(field))
         },
     )
 }
 
+/// RFC 3986 §2.1, and nothing that could be read in two ways.
+fn percent_decode(text: &str) -> Result<String, &'static str> {
+    const WRONG: &str = "two hex digits follow `%`, which is itself written `%25`";
+    let mut pieces = text.split('%');
+    let mut bytes = pieces.next().unwrap_or_default().as_bytes().to_vec();
+    for piece in pieces {
+        let (digits, rest) = piece.split_at_checked(2).ok_or(WRONG)?;
+        if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(WRONG);
+        }
+        bytes.push(u8::from_str_radix(digits, 16).map_err(|_| WRONG)?);
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    String::from_utf8(bytes).map_err(|_| "namespace and text fields are UTF-8")
+}
+
 fn parse_metadata(text: &str) -> Result<(String, MetadataValue), String> {
     let (key, value) = text.split_once('=').ok_or("it takes the form KEY=VALUE")?;
     let value = match key {
-        "version" => value.parse::<u64>().map_err(|_| "`version` is a number")?.into(),
+        "version" => parse_number(value).ok_or("`version` is a number")?.into(),
         _ => value.into(),
     };
     Ok((key.into(), value))
+}
+
+/// One spelling per number: no sign, no zeros in front.
+fn parse_number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }

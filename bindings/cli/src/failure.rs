@@ -10,7 +10,7 @@ pub(crate) type Result<T> = std::result::Result<T, Failure>;
 /// An error of the core with what the command line knows about it: which file, which line, the system's own words.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    error: Error,
+    pub(crate) error: Error,
     message: String,
 }
 
@@ -36,6 +36,11 @@ fn exit_code(error: Error) -> u8 {
     }
 }
 
+/// Says something on stderr. If that fails (it is closed, its disk is full), what was done is done all the same.
+pub(crate) fn note(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self { error, message: error.to_string() }
@@ -48,9 +53,13 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// Says where it happened: a file's name, what was being done.
+/// What a command knows about an error that the core does not.
 pub(crate) trait At<T> {
+    /// Says where it happened: a file's name, what was being done.
     fn at(self, place: impl Display) -> Result<T>;
+
+    /// Says what to do about it, if there is something to say.
+    fn hint(self, hint: Option<&str>) -> Result<T>;
 }
 
 impl<T, E: Into<Failure>> At<T> for std::result::Result<T, E> {
@@ -58,6 +67,14 @@ impl<T, E: Into<Failure>> At<T> for std::result::Result<T, E> {
         self.map_err(|error| {
             let Failure { error, message } = error.into();
             Failure { error, message: format!("{place}: {message}") }
+        })
+    }
+
+    fn hint(self, hint: Option<&str>) -> Result<T> {
+        self.map_err(|error| {
+            let Failure { error, message } = error.into();
+            let message = hint.map_or_else(|| message.clone(), |hint| format!("{message} ({hint})"));
+            Failure { error, message }
         })
     }
 }

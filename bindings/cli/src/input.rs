@@ -15,7 +15,7 @@ pub(crate) struct Input {
 
 impl Input {
     pub(crate) fn open(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = named(path) else {
+        let Some(path) = named(path, "/dev/stdin") else {
             return Ok(Self { reader: Box::new(io::stdin().lock()), len: None });
         };
         let file = File::open(path).at(path.display())?;
@@ -27,9 +27,9 @@ impl Input {
     }
 }
 
-/// The path, unless it stands for standard input or output.
-pub(crate) fn named(path: Option<&Path>) -> Option<&Path> {
-    path.filter(|path| path.as_os_str() != "-")
+/// The path, unless it stands for standard input or output, of which `standard` is the long name.
+pub(crate) fn named<'a>(path: Option<&'a Path>, standard: &str) -> Option<&'a Path> {
+    path.filter(|path| path.as_os_str() != "-" && path.as_os_str() != standard)
 }
 
 /// An envelope: the header in memory, the body still to be read.

@@ -1,10 +1,10 @@
 //! Recipients, identities and passphrases, from arguments and small files.
 
 use crate::args::{KeyArgs, NewPassphraseArgs, PassphraseArgs, ReaderArgs};
-use crate::failure::{At, Result};
-use sealwire::{Error, Identity, Keyring, Passphrase, Recipient, Recipients, SecretBytes, Signer};
+use crate::failure::{At, Failure, Result, note};
+use sealwire::{Error, Header, Identity, Keyring, Passphrase, Recipient, Recipients, SecretBytes, Signer};
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -24,7 +24,8 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    pub(crate) fn load(args: &ReaderArgs, passphrase: PassphraseSource<'_>) -> Result<Self> {
+    /// `prompt` is what the new passphrase is called when it is asked for.
+    pub(crate) fn load(args: &ReaderArgs, passphrase: PassphraseSource<'_>, prompt: &str) -> Result<Self> {
         let mut named = recipients(&args.to)?;
         for path in &args.recipients_file {
             named.extend(recipients_file(path)?);
@@ -32,7 +33,7 @@ impl Readers {
         Ok(Self {
             named,
             anonymous: recipients(&args.anonymous)?,
-            passphrase: passphrase.read(true)?,
+            passphrase: passphrase.read(prompt, true)?,
             allow_classical: args.allow_classical,
         })
     }
@@ -45,16 +46,34 @@ impl Readers {
     }
 }
 
-/// The keys to open with.
-pub(crate) fn keyring(args: &KeyArgs) -> Result<Keyring> {
+/// The keys to open with. `prompt` is what their passphrase is called when it is asked for.
+pub(crate) fn keyring(args: &KeyArgs, prompt: &str) -> Result<Keyring> {
     let mut keyring = Keyring::default();
     for identity in identities(&args.identities)? {
         keyring = keyring.and(identity);
     }
-    if let Some(passphrase) = PassphraseSource::from(&args.passphrase).read(false)? {
+    if let Some(passphrase) = PassphraseSource::from(&args.passphrase).read(prompt, false)? {
         keyring = keyring.and(passphrase);
     }
     Ok(keyring)
+}
+
+/// `NotRecipient` is also what a wrong passphrase gets, and who typed it wants to know.
+pub(crate) fn explained<T>(opened: std::result::Result<T, impl Into<Failure>>, args: &KeyArgs) -> Result<T> {
+    let opened = opened.map_err(Into::into);
+    let with_passphrase = args.passphrase.passphrase || args.passphrase.passphrase_file.is_some();
+    let wrong = with_passphrase && opened.as_ref().is_err_and(|failure| failure.error == Error::NotRecipient);
+    opened.hint(wrong.then_some("a wrong passphrase, or it was not sealed with one"))
+}
+
+/// Says on stderr if a new header does not let in the keys that the old one did.
+pub(crate) fn warn_if_locked_out(header: &[u8], keyring: &Keyring) -> Result<()> {
+    if let Err(Error::NotRecipient) = Header::parse(header)?.unlock(keyring) {
+        note(
+            "the keys you opened it with are not on the new list: you cannot open this file any more (add --to YOUR.pub)",
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn identities(paths: &[PathBuf]) -> Result<Vec<Identity>> {
@@ -71,14 +90,20 @@ pub(crate) fn signing_identity(path: Option<&PathBuf>) -> Result<Option<Identity
     let mut identities = identity_file(path)?;
     match (identities.pop(), identities.is_empty()) {
         (Some(identity), true) => Ok(Some(identity)),
-        _ => Err(Error::Misuse("a key file to sign with has exactly one identity")).at(path.display()),
+        _ => Err(Error::Misuse("a key file to sign with has exactly one identity")).at(place(path)),
     }
 }
 
 fn identity_file(path: &Path) -> Result<Vec<Identity>> {
     let limit = Error::TooLarge("an identity file has at most 64 KiB");
     let text = text_file(path, IDENTITY_FILE_LIMIT, limit)?;
-    Identity::parse_file(text.reveal_text().unwrap_or_default()).at(path.display())
+    let text = text.reveal_text().unwrap_or_default();
+    if text.is_empty() {
+        return Err(Error::Malformed("empty (did the command before it fail?)")).at(place(path));
+    }
+    let public = text.lines().any(|line| begins(line, &["sealwire1", "sealwire-pin1"]));
+    let hint = public.then_some("sealwire keygen -o KEYFILE makes one");
+    Identity::parse_file(text).hint(hint).at(place(path))
 }
 
 /// Each is `sealwire1…`, or the path of a file that contains one.
@@ -86,24 +111,72 @@ pub(crate) fn recipients(texts: &[String]) -> Result<Vec<Recipient>> {
     texts.iter().map(|text| recipient(text)).collect()
 }
 
-/// The signing keys of recipients, for `open --expect`.
-pub(crate) fn signers(texts: &[String]) -> Result<Vec<Signer>> {
-    Ok(recipients(texts)?.iter().map(Recipient::signer).collect())
+/// A signing key and what to call it: 64 hex digits, or the signer of a recipient.
+pub(crate) fn signer(text: &str) -> Result<(Signer, String)> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok((Signer::parse(text).at(shown(text))?, text.to_owned()));
+    }
+    Ok((recipient(text)?.signer(), shown(text)))
 }
 
 fn recipient(text: &str) -> Result<Recipient> {
-    if text.starts_with("sealwire1") {
-        return Ok(Recipient::parse(text)?);
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Err(Error::Misuse("an empty text is no recipient").into());
     }
-    // Not to be taken for a path, since error messages name paths.
-    if text.starts_with("sealwire-") {
-        return Err(Error::InvalidKey("a recipient begins with sealwire1").into());
+    if is_key_text(trimmed) {
+        let file = Path::new(text).is_file().then(|| format!("a file is meant? write ./{text}"));
+        let hint = file.unwrap_or_else(|| recipient_hint(trimmed));
+        return Recipient::parse(trimmed).hint(Some(&hint)).at(shown(trimmed));
+    }
+    if let Ok(false) = Path::new(text).try_exists() {
+        let error = match text.contains(',') {
+            true => SEVERAL,
+            false => "no such file, and not a recipient (sealwire1…)",
+        };
+        return Err(io::Error::new(io::ErrorKind::NotFound, error)).at(shown(text));
     }
     let mut found = recipients_file(Path::new(text))?;
     match (found.pop(), found.is_empty()) {
         (Some(recipient), true) => Ok(recipient),
         _ => Err(Error::Misuse("more than one recipient in this file: use -R")).at(text),
     }
+}
+
+/// True if this is a key's text, whole or damaged, and not the name of a file: no file system takes a longer one.
+fn is_key_text(text: &str) -> bool {
+    text.get(..7).is_some_and(|front| front.eq_ignore_ascii_case("sealwir"))
+        || text.len() > 255 && !text.contains('/')
+}
+
+const SEVERAL: &str = "one recipient at a time: repeat the option, or use -R FILE";
+
+/// What to do about a text that is not a recipient's.
+fn recipient_hint(text: &str) -> String {
+    if begins(text, &["sealwire-identity1"]) {
+        return "sealwire recipient -i KEYFILE prints it".into();
+    }
+    if begins(text, &["sealwire-pin1"]) {
+        return "a pin is for checking one; ask for the recipient".into();
+    }
+    if text.contains(',') { SEVERAL.into() } else { format!("it has {} characters", text.chars().count()) }
+}
+
+fn begins(line: &str, fronts: &[&str]) -> bool {
+    fronts.iter().any(|front| line.trim_start().starts_with(front))
+}
+
+/// An argument, as errors show it: of a key's text the beginning will do, and it may be a secret.
+fn shown(argument: &str) -> String {
+    let whole = !is_key_text(argument.trim()) && (argument.len() <= 64 || argument.contains('/'));
+    if whole || argument.len() <= 12 {
+        return argument.to_owned();
+    }
+    argument.trim().chars().take(12).chain(['…']).collect()
+}
+
+fn place(path: &Path) -> String {
+    shown(&path.to_string_lossy())
 }
 
 fn recipients_file(path: &Path) -> Result<Vec<Recipient>> {
@@ -116,13 +189,13 @@ fn recipients_file(path: &Path) -> Result<Vec<Recipient>> {
             continue;
         }
         if recipients.len() == RECIPIENTS_PER_FILE {
-            return Err(Error::TooLarge("a recipients file has at most 1024 recipients")).at(path.display());
+            return Err(Error::TooLarge("a recipients file has at most 1024 recipients")).at(place(path));
         }
-        let place = format_args!("{}, line {}", path.display(), number + 1);
-        recipients.push(Recipient::parse(line).at(place)?);
+        let place = format_args!("{}, line {}", place(path), number + 1);
+        recipients.push(Recipient::parse(line).hint(Some(&recipient_hint(line))).at(place)?);
     }
     if recipients.is_empty() {
-        return Err(Error::Malformed("there is no recipient in this file")).at(path.display());
+        return Err(Error::Malformed("there is no recipient in this file")).at(place(path));
     }
     Ok(recipients)
 }
@@ -144,13 +217,13 @@ impl<'a> PassphraseSource<'a> {
     }
 
     /// Asks twice for a `new` passphrase, since a mistyped one would lock everybody out.
-    fn read(self, new: bool) -> Result<Option<Passphrase>> {
+    fn read(self, prompt: &str, new: bool) -> Result<Option<Passphrase>> {
         match self {
             Self::None => Ok(None),
             Self::File(path) => passphrase_file(path).map(Some),
             Self::Terminal => {
-                let passphrase = ask("Passphrase: ")?;
-                if new && *passphrase != *ask("Passphrase, again: ")? {
+                let passphrase = ask(&format!("{prompt}: "))?;
+                if new && *passphrase != *ask(&format!("{prompt}, again: "))? {
                     return Err(Error::Misuse("the two passphrases differ").into());
                 }
                 Ok(Some(Passphrase::new(&passphrase)?))
@@ -182,26 +255,21 @@ fn passphrase_file(path: &Path) -> Result<Passphrase> {
     let file = text_file(path, PASSPHRASE_FILE_LIMIT, limit)?;
     let text = file.reveal_text().unwrap_or_default();
     let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    Passphrase::new(text).at(path.display())
+    Passphrase::new(text).at(place(path))
 }
 
 /// A small file, as UTF-8 text: treated as secret, whatever it holds.
 fn text_file(path: &Path, limit: usize, too_large: Error) -> Result<SecretBytes> {
-    if path.as_os_str().to_string_lossy().starts_with("sealwire-identity1") {
-        return Err(
-            Error::Misuse("a key file is named by its path; the secret itself has no place here").into()
-        );
-    }
     // Room for all of it, so that it never moves and leaves a copy behind.
     let mut bytes = Vec::with_capacity(limit + 1);
-    let file = File::open(path).at(path.display())?;
+    let file = File::open(path).at(place(path))?;
     let read = file.take(limit as u64 + 1).read_to_end(&mut bytes);
     let bytes = SecretBytes::new(bytes);
-    if read.at(path.display())? > limit {
-        return Err(too_large).at(path.display());
+    if read.at(place(path))? > limit {
+        return Err(too_large).at(place(path));
     }
     if bytes.reveal_text().is_none() {
-        return Err(Error::Malformed("not UTF-8 text")).at(path.display());
+        return Err(Error::Malformed("not UTF-8 text")).at(place(path));
     }
     Ok(bytes)
 }

@@ -4,17 +4,18 @@
 
 mod args;
 mod commands;
+mod expected;
 mod keys;
 mod input;
 mod output;
+mod interrupt;
 mod transfer;
 mod failure;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match commands::run(&args::Cli::parse().command) {
+    match args::Cli::typed().and_then(|cli| commands::run(&cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -2,10 +2,12 @@
 
 use crate::failure::{At, Result};
 use crate::input::named;
+use crate::interrupt::guarded;
 use sealwire::{AtomicFile, Error, to_text};
-use std::fs::{self, OpenOptions, Permissions};
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// What is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,19 +40,22 @@ enum Sink {
     File {
         file: AtomicFile,
         target: PathBuf,
-        permissions: Option<Permissions>,
     },
     Stream(Box<dyn Write>),
     /// A payload on a terminal, which obeys control characters.
-    Terminal(io::StdoutLock<'static>),
+    Terminal {
+        terminal: io::StdoutLock<'static>,
+        /// The last byte written.
+        last: u8,
+    },
 }
 
 impl Output {
     pub(crate) fn create(path: Option<&Path>, form: Form) -> Result<Self> {
-        let sink = match named(path) {
+        let sink = match named(path, "/dev/stdout") {
             Some(path) => Sink::at(path).at(path.display())?,
             None if !io::stdout().is_terminal() => Sink::Stream(Box::new(io::stdout().lock())),
-            None if form == Form::Payload => Sink::Terminal(io::stdout().lock()),
+            None if form == Form::Payload => Sink::Terminal { terminal: io::stdout().lock(), last: 0 },
             None if form == Form::Text => Sink::Stream(Box::new(io::stdout().lock())),
             None => {
                 return Err(
@@ -78,11 +83,8 @@ impl Output {
             writeln!(self.sink, "{last}")?;
         }
         self.sink.flush()?;
-        if let Sink::File { file, target, permissions } = self.sink {
+        if let Sink::File { file, target } = self.sink {
             file.commit().at(target.display())?;
-            if let Some(permissions) = permissions {
-                fs::set_permissions(&target, permissions).at(target.display())?;
-            }
         }
         Ok(())
     }
@@ -108,19 +110,20 @@ impl Write for Output {
 }
 
 impl Sink {
-    /// Replaces files and keeps their permissions; writes into what is not a file (a device, a named pipe), since that must
-    /// not be replaced by one.
+    /// Replaces files; writes into what is not one (a device, a named pipe).
     fn at(path: &Path) -> io::Result<Self> {
-        let old = match fs::metadata(path) {
-            Ok(metadata) if metadata.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(metadata) if metadata.is_file() => Some(metadata.permissions()),
-            Ok(_) => return Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
-        // Behind a link stands the file that is meant.
-        let target = if old.is_some() { fs::canonicalize(path)? } else { path.to_path_buf() };
-        Ok(Self::File { file: AtomicFile::create(&target)?, target, permissions: old })
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => {
+                Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?)))
+            }
+            Ok(found) if found.is_file() && is_identity_file(path)? => {
+                Err(Error::Misuse("this is a key file: choose another name for the output").into())
+            }
+            _ => {
+                let file = guarded(|| AtomicFile::create(path)).map_err(|error| explained(error, path))?;
+                Ok(Self::File { file, target: path.to_path_buf() })
+            }
+        }
     }
 }
 
@@ -129,10 +132,14 @@ impl Write for Sink {
         match self {
             Self::File { file, .. } => file.write(bytes),
             Self::Stream(stream) => stream.write(bytes),
-            Self::Terminal(_) if bytes.iter().any(is_control) => {
+            Self::Terminal { last, .. } if has_control(*last, bytes) => {
                 Err(Error::Misuse("the content is not plain text: use -o or a pipe").into())
             }
-            Self::Terminal(terminal) => terminal.write(bytes),
+            Self::Terminal { terminal, last } => {
+                let written = terminal.write(bytes)?;
+                *last = bytes.get(..written).and_then(<[u8]>::last).copied().unwrap_or(*last);
+                Ok(written)
+            }
         }
     }
 
@@ -140,11 +147,43 @@ impl Write for Sink {
         match self {
             Self::File { file, .. } => file.flush(),
             Self::Stream(stream) => stream.flush(),
-            Self::Terminal(terminal) => terminal.flush(),
+            Self::Terminal { terminal, .. } => terminal.flush(),
         }
     }
 }
 
-fn is_control(byte: &u8) -> bool {
-    byte.is_ascii_control() && !matches!(byte, b'\n' | b'\r' | b'\t')
+/// The system says "no such file" of a file that shall be made: what is missing is its folder.
+fn explained(error: io::Error, path: &Path) -> io::Error {
+    match path.parent() {
+        Some(folder) if error.kind() == io::ErrorKind::NotFound && !folder.exists() => {
+            io::Error::new(error.kind(), format!("the folder {} does not exist", folder.display()))
+        }
+        _ => error,
+    }
+}
+
+/// As much of a file as an identity file can be long.
+const IDENTITY_FILE_LIMIT: usize = 64 * 1024;
+
+/// True if an identity stands in the first lines: keys that were written over are lost, with all that was sealed to them.
+fn is_identity_file(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        // What cannot be read can still be replaced.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(false),
+        opened => opened?,
+    };
+    // Room for all of it, so that it never moves and leaves a copy behind.
+    let mut front = Zeroizing::new(Vec::with_capacity(IDENTITY_FILE_LIMIT + 1));
+    file.take(IDENTITY_FILE_LIMIT as u64).read_to_end(&mut front)?;
+    Ok(front.split(|&byte| byte == b'\n').any(|line| line.trim_ascii().starts_with(b"sealwire-identity1")))
+}
+
+/// True if `bytes`, written after the byte `last`, hold what a terminal obeys: ASCII, or U+0080 to U+009F.
+fn has_control(last: u8, bytes: &[u8]) -> bool {
+    let before = std::iter::once(&last).chain(bytes);
+    before.zip(bytes).any(|pair| match pair {
+        (_, b'\n' | b'\r' | b'\t') => false,
+        (0xc2, 0x80..=0x9f) => true,
+        (_, byte) => byte.is_ascii_control(),
+    })
 }

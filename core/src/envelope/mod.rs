@@ -16,6 +16,8 @@ use std::io::Read;
 
 /// The first bytes of every envelope. The last one is the version of the format, the only one there is.
 pub(crate) const MAGIC: &[u8; 9] = b"sealwire\x01";
+/// The magic in text form (SPEC §13).
+const TEXT_MAGIC: &[u8; 12] = b"c2VhbHdpcmUB";
 pub(crate) const SLOTS_TAG_LEN: usize = 32;
 const MAX_HEADER: u64 = 2 * 1024 * 1024;
 
@@ -158,6 +160,9 @@ impl Frame {
     /// `None` if `bytes` ends before both lengths are known. Checks the claimed lengths against the limit at once.
     fn find(bytes: &[u8]) -> Result<Option<Self>> {
         let (magic, version) = MAGIC.split_at(8);
+        if bytes.starts_with(TEXT_MAGIC) {
+            return Err(Error::Malformed("this is the text form: from_text first"));
+        }
         if !magic.starts_with(bytes.get(..8).unwrap_or(bytes)) {
             return Err(Error::Malformed("not a Sealwire envelope"));
         }

@@ -34,11 +34,11 @@ impl Head for RequestHead {
     const FRAMINGS: [u64; 2] = [0, 2];
 
     fn read_control(bytes: &mut Bytes<'_>) -> Result<Option<Control<Self>>> {
-        let mut part = || bytes.string(MAX_SECTION);
-        let (Some(method), Some(scheme), Some(authority), Some(path)) = (part()?, part()?, part()?, part()?)
-        else {
-            return Ok(None);
-        };
+        // One after the other: behind a part that is incomplete nothing can be read.
+        let Some(method) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(scheme) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(authority) = bytes.string(MAX_SECTION)? else { return Ok(None) };
+        let Some(path) = bytes.string(MAX_SECTION)? else { return Ok(None) };
         let text =
             |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Malformed("control data is not text"));
         let origin = Origin::new(text(scheme)?, text(authority)?)?;
@@ -64,8 +64,9 @@ impl Head for RequestHead {
 
     fn content_length(&self) -> Result<Option<u64>> {
         let parse = |text: &str| {
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            let number = if digits { text.parse().ok() } else { None };
+            // Digits alone: a number's parser would also take "+5", which the next server may read otherwise.
+            let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = digits.and_then(|digits| digits.parse().ok());
             number.ok_or(Error::Malformed("a content-length is not a number"))
         };
         self.headers.text("content-length")?.map(parse).transpose()
@@ -445,3 +446,6 @@ impl<H: Head> Reader<H> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

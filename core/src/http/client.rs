@@ -7,7 +7,6 @@ use super::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_DOCUMENT, TrustedKe
 use super::last_seen::LastSeen;
 use super::message::{Headers, Method, Origin, RequestHead, ResponseHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
-use super::pattern::Params;
 use super::policy::{Policy, Rule, ServiceTrust};
 use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem};
 use super::signature::{RequestSigner, SignedBody};
@@ -28,6 +27,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How many bytes a response may have that is read as a whole, unless told otherwise.
 const DEFAULT_MAX_BODY: u64 = 64 * 1024 * 1024;
+/// For how long after the first attempt a request is sent again: one window (SPEC §18.6), for which services remember its key.
+const REPEAT_WITHIN: Duration = Duration::from_secs(300);
 
 /// Sends requests as a [`Policy`] says: sealed to a service, sealed to people, signed, or not at all.
 ///
@@ -108,43 +109,36 @@ impl Client {
     }
 
     /// A GET.
-    #[must_use]
     pub fn get(&self, url: &str) -> RequestBuilder {
         self.request("GET", url)
     }
 
     /// A HEAD.
-    #[must_use]
     pub fn head(&self, url: &str) -> RequestBuilder {
         self.request("HEAD", url)
     }
 
     /// A POST.
-    #[must_use]
     pub fn post(&self, url: &str) -> RequestBuilder {
         self.request("POST", url)
     }
 
     /// A PUT.
-    #[must_use]
     pub fn put(&self, url: &str) -> RequestBuilder {
         self.request("PUT", url)
     }
 
     /// A PATCH.
-    #[must_use]
     pub fn patch(&self, url: &str) -> RequestBuilder {
         self.request("PATCH", url)
     }
 
     /// A DELETE.
-    #[must_use]
     pub fn delete(&self, url: &str) -> RequestBuilder {
         self.request("DELETE", url)
     }
 
     /// A request with any method. What is wrong with it is said by [`RequestBuilder::send`].
-    #[must_use]
     pub fn request(&self, method: &str, url: &str) -> RequestBuilder {
         let head = Method::new(method).and_then(|method| Ok(RequestHead::new(method, target(url)?)));
         RequestBuilder { client: self.clone(), head, body: Body::None, with: With::default() }
@@ -183,6 +177,8 @@ struct With {
     version: Option<u64>,
     context: Option<SealContext>,
     timeout: Option<Duration>,
+    /// When the timeout is over; set when sending begins.
+    deadline: Option<Instant>,
 }
 
 type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
@@ -248,7 +244,7 @@ impl RequestBuilder {
         self
     }
 
-    /// How long the whole request may take.
+    /// How long the whole request may take, with the fetching of keys, a repetition and the reading of the answer.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.with.timeout = Some(timeout);
         self
@@ -288,8 +284,9 @@ impl RequestBuilder {
     }
 
     async fn send_by_rule(self, protection: &mut &'static str) -> Result<Response> {
-        let Self { client, head, body, with } = self;
+        let Self { client, head, body, mut with } = self;
         let mut head = head?;
+        with.deadline = with.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let policy = client.policy.clone();
         let (rule, params) = policy.find(&head.target)?;
         *protection = protection_of(rule);
@@ -314,9 +311,18 @@ impl RequestBuilder {
         };
         match sealed {
             None => Ok(sent),
-            Some(context) => client.open_resource(rule, &head, context, sent, &params).await,
+            Some(context) => client.open_resource(rule, &head, context, sent).await,
         }
     }
+}
+
+/// Under a rule that says `idempotent`, what could have an effect twice carries a key, unless the app gave it one.
+fn add_idempotency_key(rule: &Rule, head: &mut RequestHead) -> Result<()> {
+    if rule.idempotent && !head.method.is_safe() && head.headers.one("idempotency-key")?.is_none() {
+        let key = crate::envelope::to_text(&random_array::<16>()?);
+        head.headers.add("idempotency-key", format!("\"{key}\""))?;
+    }
+    Ok(())
 }
 
 fn whole(body: Body) -> Vec<u8> {
@@ -383,17 +389,16 @@ impl Client {
         head: &RequestHead,
         context: Option<SealContext>,
         sent: Response,
-        params: &Params,
     ) -> Result<Response> {
         let resource = rule.resource.as_ref().ok_or(Error::Misuse("no resource"))?;
-        let _ = params;
         let response_head = sent.head.clone();
         let body = sent.bytes().await?;
         if head.method.as_str() == "GET" && resource.is_list() {
             let items = resource.open_list(&response_head, &body, self.unlock()?, &self.seen)?;
             return Ok(Response { list: items, ..Response::whole(response_head, Vec::new()) });
         }
-        let is_envelope = response_head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
+        let is_envelope = head.method.as_str() != "HEAD"
+            && response_head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
         match context {
             Some(context) if head.method.as_str() == "GET" || is_envelope => {
                 let opened =
@@ -426,7 +431,8 @@ impl Client {
             RequestSigner::new(self.signer()?).sign(&mut head, SignedBody::Whole(&body), unix_now())?;
         }
         let (head, outer) = self.transmit(head, reqwest::Body::from(body), with).await?;
-        Ok(Response { body: ResponseBody::Plain(outer), ..Response::whole(head, Vec::new()) })
+        let body = ResponseBody::Plain(outer);
+        Ok(Response { body, max_body: self.max_body, ..Response::whole(head, Vec::new()) })
     }
 
     async fn exchange(
@@ -437,15 +443,10 @@ impl Client {
         with: &With,
     ) -> Result<Response> {
         let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
-        if rule.idempotent && !head.method.is_safe() && head.headers.one("idempotency-key")?.is_none() {
-            let key = crate::envelope::to_text(&random_array::<16>()?);
-            head.headers.add("idempotency-key", format!("\"{key}\""))?;
-        }
-        let repeatable = head.method.is_safe() || rule.idempotent;
-        let mut attempts = if repeatable { 2 } else { 1 };
+        add_idempotency_key(rule, &mut head)?;
+        let (mut first, began) = (true, Instant::now());
         loop {
-            attempts -= 1;
-            let config = self.service_key(head.target.origin()).await?;
+            let config = self.service_key(head.target.origin(), with).await?;
             let mut sealer = RequestSealer::new(&config, carriage);
             if rule.signed {
                 sealer = sealer.signed_by(&self.signer()?.signer().key_id().to_string());
@@ -467,9 +468,13 @@ impl Client {
                 Ok(outer) => return self.open_exchange(rule, opener, answer, outer).await,
                 Err(problem) => {
                     self.forget(problem, head.target.origin());
-                    if attempts == 0 || problem == Problem::Date {
+                    // Whoever kept the first attempt's answer back for longer may have had it dispatched, and its key forgotten.
+                    let repeatable = matches!(head.method.as_str(), "GET" | "HEAD")
+                        || rule.idempotent && began.elapsed() < REPEAT_WITHIN;
+                    if !first || !repeatable || problem == Problem::Date {
                         return Err(problem_error(problem));
                     }
+                    first = false;
                 }
             }
         }
@@ -478,12 +483,13 @@ impl Client {
     async fn stream_exchange(
         &self,
         rule: &Rule,
-        head: RequestHead,
+        mut head: RequestHead,
         body: ByteStream,
         with: &With,
     ) -> Result<Response> {
         let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
-        let config = self.service_key(head.target.origin()).await?;
+        add_idempotency_key(rule, &mut head)?;
+        let config = self.service_key(head.target.origin(), with).await?;
         let mut sealer = RequestSealer::new(&config, carriage);
         if rule.signed {
             sealer = sealer.signed_by(&self.signer()?.signer().key_id().to_string());
@@ -519,8 +525,12 @@ impl Client {
         if answer.status != 400 {
             return Ok(Ok(outer));
         }
-        let body = read_limited(outer, 4096).await?;
-        Problem::of(answer, &body).map(Err).ok_or(Error::Unsealed { status: answer.status })
+        let unsealed = Error::Unsealed { status: answer.status };
+        let body = read_limited(outer, 4096).await.map_err(|error| match error {
+            Error::TooLarge(_) => unsealed,
+            error => error,
+        })?;
+        Problem::of(answer, &body).map(Err).ok_or(unsealed)
     }
 
     async fn open_exchange(
@@ -547,7 +557,7 @@ impl Client {
             if let Some(head) = stream.take_head() {
                 let body =
                     ResponseBody::Stream { outer: Box::new(outer), stream: Some(Box::new(stream)), ready };
-                return Ok(Response { body, ..Response::whole(head, Vec::new()) });
+                return Ok(Response { body, max_body: self.max_body, ..Response::whole(head, Vec::new()) });
             }
             match outer.chunk().await.map_err(network)? {
                 Some(piece) => stream.push(&piece, &mut ready)?,
@@ -574,8 +584,9 @@ impl Client {
         for (name, value) in head.headers.iter() {
             request = request.header(name, value);
         }
-        if let Some(timeout) = with.timeout {
-            request = request.timeout(timeout);
+        if let Some(deadline) = with.deadline {
+            let left = deadline.checked_duration_since(Instant::now());
+            request = request.timeout(left.ok_or(Error::Network("timed out"))?);
         }
         let has_body = body.as_bytes().is_none_or(|bytes| !bytes.is_empty());
         if has_body {
@@ -594,7 +605,7 @@ impl Client {
     }
 
     /// The key to seal to: the one that is known, or what the service publishes.
-    async fn service_key(&self, origin: &Origin) -> Result<KeyConfig> {
+    async fn service_key(&self, origin: &Origin, with: &With) -> Result<KeyConfig> {
         let pins = match self.policy.trust(origin)? {
             ServiceTrust::Keys(keys) => return keys.config(unix_now()).cloned(),
             ServiceTrust::Pins(pins) => pins,
@@ -603,8 +614,10 @@ impl Client {
         if let Some(Ok(config)) = known.as_ref().map(|keys| keys.config(unix_now())) {
             return Ok(config.clone());
         }
-        let head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
-        let (answer, outer) = self.transmit(head, reqwest::Body::from(Vec::new()), &With::default()).await?;
+        let mut head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
+        // A copy on the way may be what the service has just refused.
+        head.headers.set("cache-control", "no-cache")?;
+        let (answer, outer) = self.transmit(head, reqwest::Body::from(Vec::new()), with).await?;
         if answer.status != 200 || answer.headers.text("content-type")? != Some(KEYS_MEDIA_TYPE) {
             return Err(Error::Unsealed { status: answer.status });
         }
@@ -697,6 +710,8 @@ pub struct Response {
     signer: Option<Signer>,
     about: Option<About>,
     list: Vec<ListItem>,
+    /// How much of what is still to come is read as a whole.
+    max_body: u64,
 }
 
 enum ResponseBody {
@@ -705,14 +720,18 @@ enum ResponseBody {
     Plain(reqwest::Response),
     Stream {
         outer: Box<reqwest::Response>,
+        /// Gone after the end.
         stream: Option<Box<ResponseStream>>,
         ready: Vec<u8>,
     },
+    /// What failed goes on failing: an end that is reported after an error would look like a complete body.
+    Failed(Error),
 }
 
 impl Response {
     fn whole(head: ResponseHead, body: Vec<u8>) -> Self {
-        Self { head, body: ResponseBody::Whole(body), signer: None, about: None, list: Vec::new() }
+        let body = ResponseBody::Whole(body);
+        Self { head, body, signer: None, about: None, list: Vec::new(), max_body: u64::MAX }
     }
 
     /// The status: of an exchange the inner one; of a sealed resource what the server says.
@@ -750,10 +769,9 @@ impl Response {
     /// # Errors
     /// [`Error::Truncated`] if its end is missing, [`Error::Rejected`] if it was altered, [`Error::TooLarge`] above the client's limit, [`Error::Network`].
     pub async fn bytes(mut self) -> Result<Vec<u8>> {
-        let limit = 64 * 1024 * 1024;
         let mut body = Vec::new();
         while let Some(piece) = self.chunk().await? {
-            if body.len() + piece.len() > limit && !body.is_empty() {
+            if (body.len() + piece.len()) as u64 > self.max_body {
                 return Err(Error::TooLarge("a response read as a whole: read it by chunks"));
             }
             if body.is_empty() {
@@ -788,6 +806,15 @@ impl Response {
     /// # Errors
     /// Those of [`Response::bytes`].
     pub async fn chunk(&mut self) -> Result<Option<Vec<u8>>> {
+        let next = self.next_piece().await;
+        if let Err(error) = next {
+            self.body = ResponseBody::Failed(error);
+        }
+        next
+    }
+
+    /// Whoever stops waiting for it loses nothing.
+    async fn next_piece(&mut self) -> Result<Option<Vec<u8>>> {
         match &mut self.body {
             ResponseBody::Whole(body) => Ok(Some(std::mem::take(body)).filter(|body| !body.is_empty())),
             ResponseBody::Plain(outer) => {
@@ -797,15 +824,14 @@ impl Response {
                 if !ready.is_empty() {
                     return Ok(Some(std::mem::take(ready)));
                 }
-                let Some(mut opening) = stream.take() else { return Ok(None) };
-                match outer.chunk().await.map_err(network)? {
-                    Some(piece) => {
-                        opening.push(&piece, ready)?;
-                        *stream = Some(opening);
-                    }
-                    None => drop(opening.finish(ready)?),
+                let Some(opening) = stream else { return Ok(None) };
+                if let Some(piece) = outer.chunk().await.map_err(network)? {
+                    opening.push(&piece, ready)?;
+                } else if let Some(opening) = stream.take() {
+                    opening.finish(ready)?;
                 }
             },
+            ResponseBody::Failed(error) => Err(*error),
         }
     }
 }
@@ -813,5 +839,44 @@ impl Response {
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Response({})", self.head.status)
+    }
+}
+
+/// The same client for stacks that are built of tower services. A response's extensions hold the [`Sender`](super::Sender) of a sealed resource,
+/// and the `Vec<ListItem>` of a list.
+#[cfg(feature = "tower")]
+impl tower_service::Service<http::Request<Bytes>> for Client {
+    type Response = http::Response<Bytes>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Bytes>) -> Self::Future {
+        let (parts, body) = request.into_parts();
+        let mut builder = self.request(parts.method.as_str(), &parts.uri.to_string());
+        for (name, value) in &parts.headers {
+            builder = builder.header(name.as_str(), value.as_bytes());
+        }
+        if !body.is_empty() {
+            builder = builder.body(body);
+        }
+        Box::pin(async move {
+            let answer = builder.send().await?;
+            let mut response = http::Response::builder().status(answer.status());
+            for (name, value) in answer.headers().iter() {
+                response = response.header(name, value);
+            }
+            if let Some(signer) = answer.signer() {
+                response = response.extension(super::Sender(signer));
+            }
+            if !answer.list.is_empty() {
+                response = response.extension(answer.list.clone());
+            }
+            let body = answer.bytes().await?.into();
+            response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))
+        })
     }
 }

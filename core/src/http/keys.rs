@@ -130,7 +130,7 @@ fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
 /// wiped on drop; `Debug` prints ids only. Source: SPEC §19.
 pub struct ServiceKeys {
     serial: u64,
-    /// Ids count on from a random one, so that one comes back after 256 keys: long after it has expired.
+    /// Ids count on from a random one, so that one comes back after 256 keys, and never beside itself.
     last_id: u8,
     keys: Vec<ServiceKey>,
 }
@@ -192,13 +192,16 @@ impl ServiceKeys {
         if self.keys.len() >= MAX_CONFIGS {
             return Err(Error::TooLarge("a service has at most 16 keys at a time"));
         }
-        let id = self.last_id.wrapping_add(1);
+        // After 256 keys ids come back, but never while one of them is in use: 16 keys leave some free.
+        let is_free = |id: &u8| self.keys.iter().all(|key| key.id != *id);
+        let mut ids = (1..=u8::MAX).map(|step| self.last_id.wrapping_add(step));
+        let id = ids.find(is_free).ok_or(Error::TooLarge("a service has at most 16 keys at a time"))?;
         let key =
             ServiceKey { id, secret: KemSecret::generate(kem)?, aead, expires: now.saturating_add(lifetime) };
         self.keys.insert(0, key);
         self.last_id = id;
         // Serials follow the clock, so that a service that lost its state is not taken for a rollback.
-        self.serial = now.max(self.serial + 1);
+        self.serial = now.max(self.serial.saturating_add(1));
         Ok(())
     }
 
@@ -216,6 +219,12 @@ impl ServiceKeys {
             }
         }
         published
+    }
+
+    /// When the first of the published keys expires, in Unix seconds; `None` if no key is left.
+    #[must_use]
+    pub fn expires(&self, now: u64) -> Option<u64> {
+        self.published(now).iter().map(|key| key.expires).min()
     }
 
     /// `application/ohttp-keys` (RFC 9458 §3) of the newest key of each KEM, for others' Oblivious HTTP clients too.
@@ -245,7 +254,7 @@ impl ServiceKeys {
         {
             return Err(Error::Misuse("a key document names 1 to 16 origins and at most 8 next pins"));
         }
-        let expires = self.published(now).iter().map(|key| key.expires).min().ok_or(Error::Expired)?;
+        let expires = self.expires(now).ok_or(Error::Expired)?.min(now.saturating_add(MAX_KEY_LIFETIME));
         let body = Writer::default().map(5 + usize::from(!next_pins.is_empty()));
         let body =
             origins.iter().fold(body.uint(0).array(origins.len()), |w, origin| w.text(&origin.to_string()));
@@ -392,7 +401,8 @@ impl TrustedKeys {
         }
         let learned = seen.pins(origin, &pins.pins)?;
         let known = pins.pins.contains(&signer.pin()) || learned.contains(&signer.pin());
-        if !known && !(pins.first_use && learned.is_empty()) {
+        let first_use = pins.first_use && learned.is_empty();
+        if !known && !first_use {
             return Err(Error::Rejected);
         }
         signer.signer().verify(&signed(body), signature)?;
@@ -445,3 +455,6 @@ impl TrustedKeys {
 fn signed(body: &[u8]) -> Vec<u8> {
     [label::SERVICE_KEYS, body].concat()
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ impl Headers {
     /// # Errors
     /// Those of [`Headers::add`].
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
-        self.remove(name);
+        self.remove(&name.to_ascii_lowercase());
         self.add(name, value)
     }
 

@@ -52,5 +52,12 @@ pub use signature::{
     RequestVerifier, SignedBody, VerifiedBody, VerifiedHead,
 };
 
+#[cfg(fuzzing)]
+pub(crate) use binary::{Head, Reader};
+#[cfg(fuzzing)]
+pub(crate) use encapsulation::RequestSealing;
+
+#[cfg(test)]
+mod conformance;
 #[cfg(test)]
 mod worked_example;

@@ -85,13 +85,16 @@ impl Identity {
         SecretBytes::new(text.into_bytes())
     }
 
-    /// Reads the secret text form.
+    /// Reads the secret text form. A whole identity file is for [`Identity::parse_file`].
     ///
     /// X25519 ignores five bits of a private key, so several texts can be one identity: compare recipients, never these.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if a character is wrong or the length, [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
+        if text.starts_with('#') || text.trim_end().contains('\n') {
+            return Err(Error::InvalidKey("this is a whole identity file: use parse_file"));
+        }
         let bytes = SecretBytes::new(TextForm::Identity.decode(text)?);
         let length = Error::InvalidKey("an identity has another length");
         let (id, keys) = bytes.reveal().split_first_chunk::<2>().ok_or(length)?;

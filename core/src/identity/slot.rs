@@ -175,7 +175,7 @@ impl<'a> Recipients<'a> {
         }
         if !self.classical_allowed && with_kem(Kem::XWing) && with_kem(Kem::X25519) {
             return Err(Error::Misuse(
-                "an X25519 reader beside X-Wing ones opens all to a quantum computer; allow classical readers explicitly",
+                "an X25519 reader beside X-Wing ones opens all to a quantum computer; allow_classical (--allow-classical) permits it",
             ));
         }
         Ok(())

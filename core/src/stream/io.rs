@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 const BLOCK: usize = 64 * 16 * 1024;
 
 /// Seals what is written to it into a sink. Call [`SealWriter::finish`] at the end; without it the envelope has none, and
-/// readers say [`Error::Truncated`].
+/// readers refuse it: [`Error::Truncated`], or [`Error::Rejected`] if what they got ends inside a chunk.
 ///
 /// Memory: about 2 MiB, whatever the payload's size. Never padded.
 ///
@@ -116,9 +116,10 @@ impl<W: Write> Write for SealWriter<'_, W> {
 /// Opens an envelope while it is read.
 ///
 /// What it gives was authenticated chunk by chunk, **before** the end was seen: treat it as provisional until `read` has
-/// returned 0, and take the signer from [`OpenReader::finish`]. An envelope that was cut gives an error of kind
-/// `UnexpectedEof` in place of the end; errors carry a [`Error`] inside. After an error nothing more comes out, not even
-/// what was authenticated before it in the same megabyte.
+/// returned 0, and take the signer from [`OpenReader::finish`]. An envelope that was cut gives an error in place of the end:
+/// of kind `UnexpectedEof` ([`Error::Truncated`]) between two chunks, and of kind `InvalidData` ([`Error::Rejected`]) inside
+/// one; errors carry a [`Error`] inside. After an error nothing more comes out, not even what was authenticated before it in the
+/// same megabyte.
 ///
 /// Memory: about 2 MiB, whatever the payload's size; 3 MiB for a signed or padded envelope; for a padded one up to 64 MiB
 /// more, when a run of zeros turns out to be payload ([`OpenStream`]).

@@ -91,8 +91,8 @@ impl<'a> OpenStream<'a> {
     /// the payload to `plaintext`.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if the envelope is not complete, [`Error::Rejected`] if its end was altered or the signature is
-    /// wrong. Nothing was appended then; do not trust what came before.
+    /// [`Error::Truncated`] if the envelope ends between two chunks or before the first, [`Error::Rejected`] if it ends inside
+    /// one, if its end was altered, or if the signature is wrong. Nothing was appended then; do not trust what came before.
     pub fn finish(self, plaintext: &mut Vec<u8>) -> Result<Finished> {
         let start = plaintext.len();
         let finished = match self.phase {

@@ -8,8 +8,9 @@ use zeroize::Zeroizing;
 
 /// Seals a payload that arrives in pieces, with at most 16 KiB held back between them. Never padded.
 ///
-/// What comes out of [`SealStream::push`] and [`SealStream::finish`], one after the other, is the envelope; without
-/// `finish` it has no end, and readers say [`Error::Truncated`]. Over `std::io` use [`SealWriter`](crate::SealWriter).
+/// What comes out of [`SealStream::push`] and [`SealStream::finish`], one after the other, is the envelope. Without `finish`
+/// it has no end, and readers refuse it: [`Error::Truncated`], or [`Error::Rejected`] if what they got ends inside a chunk.
+/// Over `std::io` use [`SealWriter`](crate::SealWriter).
 ///
 /// ```
 /// use sealwire::{Identity, OpenStream, Opener, SealContext, SealStream, Sealer};

@@ -3,7 +3,8 @@
 use super::aead::{with_ring, with_rustcrypto};
 use super::hpke::open_with_aad;
 use super::{
-    Aead, Kem, KemPublic, KemSecret, Signer, argon2id, expand_sha512, hkdf_sha256, hmac_sha256, label,
+    Aead, Exported, HpkeAead, Kem, KemPublic, KemSecret, ResponseKey, Signer, argon2id, expand_sha512,
+    hkdf_sha256, hmac_sha256, label,
 };
 use crate::secret::Key;
 use crate::vectors::{Format, files, hex, hex_field, own_folder};
@@ -303,6 +304,34 @@ fn conformance_x_wing() {
     }
 }
 
+/// The secrets of published exchanges, one step at a time; `http::conformance` opens the messages themselves.
+#[test]
+fn conformance_ohttp_secrets() {
+    for (path, vector) in files(Format::ObliviousHttp).unwrap() {
+        let chunked = vector.get("chunked").is_some();
+        let [request, info, export, salt] =
+            ["encapsulated_request", "info", "export", "salt"].map(|name| hex_field(&vector, name));
+        let (enc, nonce) = salt.split_at(32);
+        assert_eq!(&request[7..39], enc, "{}", path.display());
+        let secret = KemSecret::from_bytes(Kem::X25519, key32(&hex_field(&vector, "skR"))).unwrap();
+        let context = secret.start_receiving(HpkeAead::Aes128Gcm, enc, &info).unwrap();
+        let label: &[u8] =
+            if chunked { b"message/bhttp chunked response" } else { b"message/bhttp response" };
+        let exported = context.export(label, HpkeAead::Aes128Gcm.key_len()).unwrap();
+        assert_eq!(*exported, export, "{}", path.display());
+
+        // Shorter output of HKDF is the beginning of longer output.
+        let derived = |info| hkdf_sha256(&salt, &export, info).expose().to_vec();
+        assert_eq!(derived(b"key")[..16], hex_field(&vector, "key"), "{}", path.display());
+        assert_eq!(derived(b"nonce")[..12], hex_field(&vector, "nonce"), "{}", path.display());
+        let mut key = ResponseKey::new(HpkeAead::Aes128Gcm, &Exported::new(export), enc, nonce);
+        for expected in vector.get("chunk_nonces").and_then(Value::as_array).into_iter().flatten() {
+            let expected = hex(expected.as_str().unwrap()).unwrap();
+            assert_eq!(key.next_nonce().unwrap().to_vec(), expected, "{}", path.display());
+        }
+    }
+}
+
 /// RFC 9106 §5.3 has a secret and associated data, which the format does not use; this value comes from the
 /// reference implementation's test suite (phc-winner-argon2, `test.c`, Argon2id version 0x13, m = 64 MiB).
 #[test]
@@ -337,6 +366,10 @@ fn labels_are_prefix_free() {
         label::RECIPIENT,
         label::FINGERPRINT,
         label::ORIGIN_NONCE,
+        label::SERVICE_KEYS,
+        label::REPLAY_ID,
+        label::IDEMPOTENCY_KEY,
+        label::LAST_SEEN,
     ];
     for (i, a) in labels.iter().enumerate() {
         assert!(labels.iter().enumerate().all(|(j, b)| i == j || !b.starts_with(a)));

@@ -211,7 +211,7 @@ impl ResponseKey {
         if self.key.open(nonce, aad, sealed, out) { Ok(()) } else { Err(Error::Rejected) }
     }
 
-    fn next_nonce(&mut self) -> Result<[u8; NONCE_LEN]> {
+    pub(super) fn next_nonce(&mut self) -> Result<[u8; NONCE_LEN]> {
         let mut nonce = self.base_nonce;
         let (_, low) = nonce.split_at_mut(4);
         low.iter_mut().zip(self.counter.to_be_bytes()).for_each(|(byte, counter)| *byte ^= counter);

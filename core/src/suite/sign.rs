@@ -53,6 +53,20 @@ impl Signer {
         Ok(Self(key))
     }
 
+    /// Reads what `Display` writes: 64 lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for anything else, and for what [`Signer::from_bytes`] refuses.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wanted = Error::InvalidKey("a signer's text has 64 lower-case hex digits");
+        let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| wanted)?;
+        let mut bytes = [0; 32];
+        for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {
+            *byte = hex_digit(*high).zip(hex_digit(*low)).map(|(high, low)| high << 4 | low).ok_or(wanted)?;
+        }
+        Self::from_bytes(&bytes)
+    }
+
     /// The 32 bytes of the key.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -62,6 +76,14 @@ impl Signer {
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> Result<()> {
         let signature = Signature::from_bytes(signature);
         self.0.verify_strict(message, &signature).map_err(|_| Error::Rejected)
+    }
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
     }
 }
 

@@ -4,9 +4,28 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const WIDTH: usize = 100;
 const COLUMN: usize = 46;
+
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Prints nothing from here on, but what scripts asked for.
+pub(crate) fn be_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
+/// What scripts asked for.
+pub(crate) fn json(document: &str) {
+    println!("{document}");
+}
+
+fn out(text: impl Display) {
+    if !QUIET.load(Ordering::Relaxed) {
+        println!("{text}");
+    }
+}
 
 static COLOURS: LazyLock<bool> = LazyLock::new(|| {
     std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
@@ -33,7 +52,7 @@ pub(crate) fn bad(text: impl Display) -> String {
 }
 
 pub(crate) fn line(text: impl Display) {
-    println!("   {text}");
+    out(format_args!("   {text}"));
 }
 
 pub(crate) fn lines(texts: &[&str]) {
@@ -41,32 +60,50 @@ pub(crate) fn lines(texts: &[&str]) {
 }
 
 pub(crate) fn blank() {
-    println!();
+    out("");
 }
 
 pub(crate) fn title(text: &str) {
-    println!("{}", bold(text));
+    out(format_args!("{}", bold(text)));
 }
 
 pub(crate) fn heading(text: &str) {
-    println!("\n{}", paint("1;36", text));
+    out(format_args!("\n{}", paint("1;36", text)));
 }
 
 /// An HTTP call and what it moved.
 pub(crate) fn call(who: &str, call: &str, note: impl Display) {
-    println!("   {} {} {}", bold(format!("{who:<6}")), paint("36", format!("{call:<28}")), dim(note));
+    out(format_args!(
+        "   {} {} {}",
+        bold(format!("{who:<6}")),
+        paint("36", format!("{call:<28}")),
+        dim(note)
+    ));
 }
 
 /// Two columns: what a person reads, and what the server holds.
 pub(crate) fn side_by_side(left: (&str, &[String]), right: (&str, &[String])) {
     let border = dim("│");
-    println!("\n   {} {border} {}", bold(fit(left.0)), bold(right.0));
-    println!("   {}", dim(format!("{}┼{}", "─".repeat(COLUMN + 1), "─".repeat(COLUMN + 1))));
+    out(format_args!("\n   {} {border} {}", bold(fit(left.0)), bold(right.0)));
+    out(format_args!("   {}", dim(format!("{}┼{}", "─".repeat(COLUMN + 1), "─".repeat(COLUMN + 1)))));
     for at in 0..left.1.len().max(right.1.len()) {
         let (left, right) = (left.1.get(at), right.1.get(at));
         let cell = |text: Option<&String>| text.cloned().unwrap_or_default();
-        println!("   {} {border} {}", good(fit(&cell(left))), paint("33", cell(right)));
+        out(format_args!("   {} {border} {}", good(fit(&cell(left))), paint("33", cell(right))));
     }
+}
+
+/// `text` as lines that fit a column, cut between words.
+pub(crate) fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.is_empty() => line.push_str(word),
+            Some(line) if line.len() + 1 + word.len() <= COLUMN => *line = format!("{line} {word}"),
+            _ => lines.push(word.into()),
+        }
+    }
+    lines
 }
 
 fn fit(text: &str) -> String {
@@ -76,17 +113,17 @@ fn fit(text: &str) -> String {
 /// A line of the table of refusals.
 pub(crate) fn table_row(did: &str, refused_by: &str, code: &str, held: bool) {
     let code = if held { good(code) } else { bad(format!("{code}, WHICH IS NOT AS IT MUST BE")) };
-    println!("   {did:<49} {} {code}", dim(format!("{refused_by:<33}")));
+    out(format_args!("   {did:<49} {} {code}", dim(format!("{refused_by:<33}"))));
 }
 
-pub(crate) fn table_head() {
-    println!(
+pub(crate) fn table_head(acts: &str) {
+    out(format_args!(
         "\n   {} {} {}",
-        bold(format!("{:<49}", "what the server did")),
+        bold(format!("{:<49}", acts)),
         bold(format!("{:<33}", "what refused it")),
         bold("code")
-    );
-    println!("   {}", dim("─".repeat(WIDTH - 4)));
+    ));
+    out(format_args!("   {}", dim("─".repeat(WIDTH - 4))));
 }
 
 /// `bytes` in hex, as lines that fit a column.

@@ -1,7 +1,11 @@
 //! Shared by the targets: constant keys, and a comparison of all readers.
 
+use sealwire::http::{
+    Arrival, ExchangeService, KeyConfig, Method, Origin, RequestHead, ServiceKeys, Target, Unadmitted,
+};
 use sealwire::{
-    Error, Keyring, OpenReader, OpenStream, Opener, Passphrase, SealContext, SeekReader, SymmetricKey,
+    Aead, Error, Kem, Keyring, OpenReader, OpenStream, Opener, Passphrase, SealContext, SeekReader,
+    SymmetricKey,
 };
 use std::io::{Cursor, Read};
 
@@ -57,4 +61,35 @@ pub fn open_all_ways(envelope: &[u8], piece: usize) -> Option<Vec<u8>> {
         }
     }
     opened.ok().map(|opened| opened.plaintext)
+}
+
+pub const NOW: u64 = 1_800_000_000;
+
+/// A service that takes exchanges in place and at `/ohttp`.
+pub fn service() -> ExchangeService {
+    let keys = ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, 60, NOW).unwrap();
+    ExchangeService::new(Origin::parse("https://a.b").unwrap(), keys).tunnel("/ohttp").max_body(10_000)
+}
+
+pub fn config(service: &ExchangeService) -> KeyConfig {
+    KeyConfig::parse_list(&service.with_keys(|keys| keys.ohttp_keys(NOW))).unwrap()
+}
+
+pub fn request(method: &str, path: &str) -> RequestHead {
+    let target = Target::new(Origin::parse("https://a.b").unwrap(), path).unwrap();
+    RequestHead::new(Method::new(method).unwrap(), target)
+}
+
+/// What the service makes of an outer request whose body arrives in pieces of this length.
+pub fn receive(
+    service: &ExchangeService,
+    outer: &RequestHead,
+    body: &[u8],
+    piece: usize,
+) -> Result<(Unadmitted, Vec<u8>), Error> {
+    let Arrival::Sealed(mut opener) = service.arrive(outer)? else { return Err(Error::Misuse("plain")) };
+    let mut content = Vec::new();
+    body.chunks(piece.max(1)).try_for_each(|piece| opener.push(service, piece, NOW, &mut content))?;
+    opener.finish(service, NOW, &mut content)?;
+    Ok((opener.take_request(service, NOW)?.unwrap(), content))
 }

@@ -6,6 +6,7 @@ import json
 import sys
 from typing import Any
 
+import interop_http
 import sealwire_spec as sw
 
 AEADS = {"AES-256-GCM": sw.AES_256_GCM, "ChaCha20-Poly1305": sw.CHACHA20_POLY1305}
@@ -122,7 +123,7 @@ OPERATIONS = {
     "recipient": recipient,
     "identity": identity,
     "generate": generate,
-}
+} | interop_http.OPERATIONS
 
 
 def answer(line: str) -> dict:
@@ -130,7 +131,8 @@ def answer(line: str) -> dict:
         ask = json.loads(line)
         return {"ok": True} | OPERATIONS[ask["op"]](ask)
     except sw.SealwireError as error:
-        return {"ok": False, "code": error.code, "why": str(error)}
+        status = {"status": error.status} if hasattr(error, "status") else {}
+        return {"ok": False, "code": error.code, "why": str(error)} | status
     except Exception as error:  # a driver answers whatever happens: the other side waits for a line
         return {"ok": False, "code": "internal", "why": repr(error)}
 

@@ -14,7 +14,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<()> {
         None => io::copy(&mut envelope.body, &mut io::sink())?,
     };
     let claims = Claims { header: Header::parse(&envelope.header)?, text: envelope.text, body };
-    let shown = if args.json { format!("{:#}\n", claims.json()) } else { claims.page() };
+    let shown = if args.json { escaped(&format!("{:#}\n", claims.json())) } else { claims.page() };
     Ok(io::stdout().write_all(shown.as_bytes())?)
 }
 
@@ -126,13 +126,32 @@ impl Claims<'_> {
             &match self.payload() {
                 Some((least, most)) if least == most => bytes(most),
                 Some((0, most)) => format!("at most {}", bytes(most)),
-                Some((least, most)) => format!("{}, or {} if it is signed", bytes(most), bytes(least)),
+                Some((least, most)) => {
+                    let (least, most) = (HumanCount(least), HumanCount(most));
+                    format!("{least} bytes if signed, else {most} (only a reader can tell)")
+                }
                 None if self.body == 0 => "elsewhere: this is a header alone".into(),
                 None => "cut off: no whole body has this length".into(),
             },
         );
         page.0
     }
+}
+
+/// JSON in which a stranger's text cannot give a terminal orders or turn the writing direction: `{:?}` says what prints.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        // Below 0x7f JSON escapes already.
+        if c < '\x7f' || c > '\x7f' && c.escape_debug().len() == 1 {
+            escaped.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| {
+                let _ = write!(escaped, "\\u{unit:04x}");
+            });
+        }
+    }
+    escaped
 }
 
 /// Lines with a title in front.
@@ -163,7 +182,7 @@ fn aead_name(aead: Aead) -> &'static str {
     }
 }
 
-fn metadata_line((key, value): (&str, &MetadataValue)) -> String {
+pub(super) fn metadata_line((key, value): (&str, &MetadataValue)) -> String {
     // A stranger's text is quoted: it may contain anything.
     match value {
         MetadataValue::Text(text) => format!("{key:?} = {text:?}"),

@@ -1,22 +1,37 @@
 use crate::args::KeygenArgs;
-use crate::failure::{At, Result};
-use sealwire::Identity;
+use crate::failure::{At, Result, note};
+use sealwire::{Error, Identity};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::time::SystemTime;
 
 pub(super) fn run(args: &KeygenArgs) -> Result<()> {
     let identity = Identity::generate_with(args.kem.into())?;
-    let Some(path) = &args.output else { return Ok(write_identity(&mut io::stdout().lock(), &identity)?) };
-    let mut file = create_secret(path).at(path.display())?;
+    let Some(path) = &args.output else {
+        if io::stdout().is_terminal() {
+            return Err(Error::Misuse("this would show the secret on a terminal: use -o or a pipe").into());
+        }
+        return Ok(write_identity(&mut io::stdout().lock(), &identity)?);
+    };
+    let shown = path.display();
+    let mut file = match create_secret(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let text = format!("{shown} exists, and keygen never overwrites: choose another name");
+            return Err(io::Error::new(error.kind(), text).into());
+        }
+        created => created.at(&shown)?,
+    };
     let written = write_identity(&mut file, &identity).and_then(|()| file.sync_all());
     if written.is_err() {
         // Half a key file helps nobody.
         let _ = fs::remove_file(path);
     }
-    written.at(path.display())?;
-    Ok(writeln!(io::stderr(), "Recipient: {}", identity.recipient())?)
+    written.at(&shown)?;
+    let recipient = identity.recipient();
+    note(format_args!("fingerprint {}", recipient.fingerprint()));
+    note(format_args!("to print this recipient again: sealwire recipient -i {shown}"));
+    writeln!(io::stdout(), "{recipient}").at(format_args!("{shown} is made, but not its recipient printed"))
 }
 
 /// A new file for its owner alone; refuses to replace one.

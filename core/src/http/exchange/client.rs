@@ -37,7 +37,8 @@ impl InPlace {
     }
 
     /// Also writes the field `name` outside, where a gateway reads it: `authorization`, say.
-    /// **Whoever ends TLS can then steal it**; the service goes on believing the inner one only.
+    /// **Whoever ends TLS can then steal it**; the service goes on believing the inner one only. Fields that describe the
+    /// message (`content-…`, `range`, those of one connection) are [`Error::Misuse`] when the request is sealed.
     #[must_use]
     pub fn expose_field(mut self, name: &str) -> Self {
         self.expose.push(name.to_ascii_lowercase());
@@ -233,6 +234,9 @@ impl<'a> RequestSealer<'a> {
         let mut outer = match self.carriage {
             Carriage::Tunnel(gateway) => RequestHead::new(Method::new("POST")?, gateway.clone()),
             Carriage::InPlace(in_place) => {
+                if in_place.expose.iter().any(|name| describes_message(name)) {
+                    return Err(Error::Misuse("a field that describes the message itself cannot be exposed"));
+                }
                 let method = match inner.method.as_str() {
                     _ if mode == mode::IN_PLACE_POST => Method::new("POST")?,
                     "HEAD" => Method::new("GET")?,
@@ -262,6 +266,11 @@ impl<'a> RequestSealer<'a> {
         }
         Ok(outer)
     }
+}
+
+/// Outside, these would speak of the encapsulation: a length that is another's makes two messages of one.
+fn describes_message(name: &str) -> bool {
+    name.starts_with("content-") || matches!(name, "range" | "trailer") || Headers::is_hop_by_hop(name)
 }
 
 /// IMF-fixdate of RFC 9110 §5.6.7.
@@ -344,8 +353,8 @@ pub struct ResponseOpener {
 }
 
 impl ResponseOpener {
-    /// Says how many bytes the response's body may have. The default is 64 MiB for what is held as a whole; what is read in the chunked
-    /// form while it arrives has no limit.
+    /// Says how many bytes the response's body may have. The default is 64 MiB where all of it is held in memory, here or by the caller of
+    /// [`ResponseOpener::open`]; a stream in the chunked form has no limit unless this sets one.
     #[must_use]
     pub fn max_body(mut self, bytes: u64) -> Self {
         self.max_body = Some(bytes);
@@ -357,9 +366,9 @@ impl ResponseOpener {
     /// # Errors
     /// [`Error::Unsealed`] for an outer response that is not one, [`Error::Rejected`] for the response to another request or an altered
     /// one, [`Error::Truncated`], [`Error::TooLarge`], [`Error::Malformed`].
-    pub fn open(self, outer: &ResponseHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
-        let max_body = self.max_body.unwrap_or(DEFAULT_MAX_BODY);
-        let mut stream = self.max_body(max_body).stream(outer)?;
+    pub fn open(mut self, outer: &ResponseHead, body: &[u8]) -> Result<(ResponseHead, Vec<u8>)> {
+        self.max_body.get_or_insert(DEFAULT_MAX_BODY);
+        let mut stream = self.stream(outer)?;
         let mut content = Vec::new();
         stream.push(body, &mut content)?;
         let head = stream.finish(&mut content)?;
@@ -373,16 +382,19 @@ impl ResponseOpener {
     /// no range.
     pub fn stream(self, outer: &ResponseHead) -> Result<ResponseStream> {
         let form = self.secret.form();
+        let media_type = outer.headers.one("content-type").ok().flatten();
         let is_sealed = outer.status == 200
-            && outer.headers.text("content-type")? == Some(form.response_media_type())
-            && outer.headers.one("content-encoding")?.is_none()
-            && outer.headers.one("content-range")?.is_none();
+            && media_type == Some(form.response_media_type().as_bytes())
+            && outer.headers.all("content-encoding").next().is_none()
+            && outer.headers.all("content-range").next().is_none();
         if !is_sealed {
             return Err(Error::Unsealed { status: outer.status });
         }
         let nonce = Vec::with_capacity(self.secret.nonce_len());
-        let unlimited = form == Form::Chunked;
-        let max_body = self.max_body.unwrap_or(if unlimited { u64::MAX } else { DEFAULT_MAX_BODY });
+        let max_body = self.max_body.unwrap_or(match form {
+            Form::Whole => DEFAULT_MAX_BODY,
+            Form::Chunked => u64::MAX,
+        });
         let reader = Reader::new(max_body);
         Ok(ResponseStream { state: Opening::Nonce { secret: self.secret, nonce }, reader, max_body })
     }

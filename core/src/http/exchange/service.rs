@@ -141,7 +141,8 @@ impl ExchangeService {
                 }
             }
         };
-        if outer.headers.one("content-encoding")?.is_some() || outer.headers.one("range")?.is_some() {
+        let mut codings = outer.headers.all("content-encoding").chain(outer.headers.all("range"));
+        if codings.next().is_some() {
             return Err(Error::Malformed("an exchange with a content coding or a range"));
         }
         let tunnel = self.tunnel_path.as_deref() == Some(outer.target.path());
@@ -213,8 +214,11 @@ enum State {
     Head(Arriving),
     Whole { opening: RequestOpening, sealed: Vec<u8> },
     Chunks(ChunkReader<RequestOpening>),
+    Finished,
     Failed,
 }
+
+const OVER: Error = Error::Misuse("the request has failed or ended before");
 
 impl RequestOpener {
     /// Whether the exchange travels in a field, so that no body follows.
@@ -285,7 +289,7 @@ impl RequestOpener {
                 chunks.push(piece, &mut opened)?;
                 self.reader.push(&opened, content)?;
             }
-            State::Failed => return Err(Error::Misuse("the request has failed before")),
+            State::Finished | State::Failed => return Err(OVER),
         }
         self.state = state;
         Ok(())
@@ -305,10 +309,12 @@ impl RequestOpener {
             State::Head(_) => return Err(Error::Truncated),
             State::Whole { mut opening, sealed } => opening.open_chunk(&[], &sealed, &mut opened)?,
             State::Chunks(chunks) => chunks.finish(&mut opened)?,
-            State::Failed => return Err(Error::Misuse("the request has failed before")),
+            State::Finished | State::Failed => return Err(OVER),
         }
         self.reader.push(&opened, content)?;
-        self.reader.finish()
+        self.reader.finish()?;
+        self.state = State::Finished;
+        Ok(())
     }
 
     /// The request, as soon as its head is here, checked against the outer one; once. It must still be admitted.
@@ -318,8 +324,11 @@ impl RequestOpener {
     ///
     /// # Errors
     /// [`Error::Rejected`] if it is not what the outer request claims: another mode, origin, path, query or method;
-    /// [`Error::Expired`] for a date that is not of now.
+    /// [`Error::Expired`] for a date that is not of now; [`Error::Misuse`] after a failure.
     pub fn take_request(&mut self, service: &ExchangeService, now: u64) -> Result<Option<Unadmitted>> {
+        if matches!(self.state, State::Failed) {
+            return Err(OVER);
+        }
         let Some(mut head) = self.reader.take_head() else { return Ok(None) };
         let (secret, id, key_id) = self.arrived.take().ok_or(Error::Truncated)?;
         let outer = &self.outer;
@@ -371,7 +380,8 @@ impl RequestOpener {
             replay: ReplayId(id),
             idempotency,
             made,
-            keep_until: now.saturating_add(2 * service.window),
+            // The request is good until the window's last second, and the ids are to be there in that second.
+            keep_until: now.saturating_add(service.window.saturating_mul(2)),
             signer,
             key_id,
             response: ResponseSealer { secret, coarse_status: service.coarse_status, head_request },

@@ -70,10 +70,11 @@ pub struct SealwireLayer {
     shared: Arc<Shared>,
 }
 
+#[derive(Clone)]
 struct Shared {
     url: PublicUrl,
     exchanges: Option<Published>,
-    verifier: Option<Box<dyn Verify>>,
+    verifier: Option<Arc<dyn Verify>>,
     replay: Arc<dyn ReplayCache>,
     exceptions: Vec<(PathPattern, Demand)>,
     streamed: Vec<PathPattern>,
@@ -87,9 +88,10 @@ struct Shared {
     budget: Arc<Semaphore>,
 }
 
+#[derive(Clone)]
 struct Published {
     service: Arc<ExchangeService>,
-    identity: Identity,
+    identity: Arc<Identity>,
     next_pins: Vec<IdentityPin>,
 }
 
@@ -116,7 +118,8 @@ impl SealwireLayer {
     #[must_use]
     pub fn exchanges(service: ExchangeService, identity: Identity) -> Self {
         let url = service.url().clone();
-        let published = Published { service: Arc::new(service), identity, next_pins: Vec::new() };
+        let published =
+            Published { service: Arc::new(service), identity: identity.into(), next_pins: Vec::new() };
         Self::with(url, Some(published))
     }
 
@@ -147,18 +150,16 @@ impl SealwireLayer {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Changes what is shared; before the layer is used, there is one owner.
+    /// Changes this layer's own copy: apps that are wrapped already, and clones, stay as they are.
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
-        if let Some(shared) = Arc::get_mut(&mut self.shared) {
-            change(shared);
-        }
+        change(Arc::make_mut(&mut self.shared));
         self
     }
 
     /// Demands a signature on every request, by one of the verifier's keys.
     #[must_use]
     pub fn verify<K: OriginKeys + Send + Sync + 'static>(self, verifier: RequestVerifier<K>) -> Self {
-        self.change(|shared| shared.verifier = Some(Box::new(verifier)))
+        self.change(|shared| shared.verifier = Some(Arc::new(verifier)))
     }
 
     /// Remembers requests here, in place of this process's memory: needed as soon as there are two processes.
@@ -327,8 +328,9 @@ where
             let mut response = match shared.before_the_app(request).await {
                 Ok(Entry::Answer(response)) => response,
                 Ok(Entry::Request(entered)) => {
-                    let Entered { request, sealer, started } = *entered;
+                    let Entered { request, sealer, started, held } = *entered;
                     let response = inner.call(request).await?;
+                    drop(held);
                     let status = response.status();
                     let response = shared.after_the_app(response, sealer).await;
                     shared.tell(
@@ -360,6 +362,8 @@ struct Entered {
     request: Request<LayerBody>,
     sealer: Option<ResponseSealer>,
     started: Instant,
+    /// The memory of its body, until it is answered.
+    held: Option<Held>,
 }
 
 /// A request that is not let in.
@@ -399,7 +403,7 @@ impl Shared {
             return Ok(Entry::Answer(answer));
         }
         let path = request.uri().path();
-        let exception = self.exceptions.iter().find(|(pattern, _)| pattern.matches(path).is_some());
+        let exception = self.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
         let demand = exception.map_or(
             Demand {
                 exchange: self.exchanges.is_some(),
@@ -408,7 +412,7 @@ impl Shared {
             |(_, demand)| *demand,
         );
         if !demand.exchange && !demand.signature {
-            return Ok(Entry::Request(Box::new(Entered { request, sealer: None, started })));
+            return Ok(Entry::Request(Box::new(Entered { request, sealer: None, started, held: None })));
         }
         let mut key_id = None;
         let entered = self.admit(request, demand, started, &mut key_id).await;
@@ -477,7 +481,11 @@ impl Shared {
             (Arrival::Sealed(opener), Some(published)) => {
                 let arriving = Arriving { opener, service: &published.service, verified: verified.as_ref() };
                 let (unadmitted, body) = self.open(arriving, outer_body, &mut held, key_id).await?;
-                self.let_in(unadmitted, verified, body, &parts, started, key_id).await
+                let mut entry = self.let_in(unadmitted, verified, body, &parts, started, key_id).await?;
+                if let Entry::Request(entered) = &mut entry {
+                    entered.held = Some(held);
+                }
+                Ok(entry)
             }
             _ if demand.exchange => {
                 Err(Refusal { operation: Operation::Open, error: Error::Unsealed { status: 400 } })
@@ -502,7 +510,7 @@ impl Shared {
                     request.extensions_mut().insert(Sender(verified.signer));
                 }
                 self.tell(Operation::Verify, "ok", 0, started, None);
-                Ok(Entry::Request(Box::new(Entered { request, sealer: None, started })))
+                Ok(Entry::Request(Box::new(Entered { request, sealer: None, started, held: Some(held) })))
             }
         }
     }
@@ -638,12 +646,12 @@ impl Shared {
             started,
             *key_id,
         );
-        Ok(Entry::Request(Box::new(Entered { request, sealer: Some(sealer), started })))
+        Ok(Entry::Request(Box::new(Entered { request, sealer: Some(sealer), started, held: None })))
     }
 
     async fn remember_nonce(&self, verified: Option<&VerifiedHead>, now: u64) -> Result<()> {
         let Some(nonce) = verified.and_then(|verified| verified.nonce) else { return Ok(()) };
-        let fresh = self.replay.insert(ReplayId(nonce.id), now, nonce.keep_until, now).await?;
+        let fresh = self.replay.insert(ReplayId(nonce.id), nonce.created, nonce.keep_until, now).await?;
         if fresh { Ok(()) } else { Err(Error::Replayed) }
     }
 
@@ -693,11 +701,15 @@ impl Shared {
                     body,
                     usize::try_from(DEFAULT_MAX_RESPONSE).unwrap_or(usize::MAX),
                 );
-                let collected = pin!(limited.collect()).await;
-                let whole = match (head, collected) {
-                    (Ok(head), Ok(body)) => sealer.seal(head, &body.to_bytes()),
+                // A body without a head is not waited for: it may have no end.
+                let whole = match head {
+                    Ok(head) => pin!(limited.collect()).await.ok().map(|body| (head, body.to_bytes())),
+                    Err(_) => None,
+                };
+                let whole = match whole {
+                    Some((head, body)) => sealer.seal(head, &body),
                     // The app's answer cannot be sealed; that there is none is said sealed, too.
-                    _ => ResponseHead::new(500).and_then(|head| sealer.seal(head, &[])),
+                    None => ResponseHead::new(500).and_then(|head| sealer.seal(head, &[])),
                 };
                 whole.map(|sealed| (sealed.head, full(sealed.body)))
             }
@@ -761,6 +773,13 @@ impl Held {
         self.room = self.room + missing * BUDGET_UNIT - bytes;
         Ok(())
     }
+}
+
+/// Whether an exception is for this path. What another server behind might resolve to another path (`..`, also in `%2e%2e%2f`) is
+/// covered by none, since it would take the exception elsewhere.
+fn covers(pattern: &PathPattern, path: &str) -> bool {
+    let climbs = |value: &String| value.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."));
+    pattern.matches(path).is_some_and(|params| !params.values().any(climbs))
 }
 
 /// The next piece of a body, which has to come before `deadline`.

@@ -70,8 +70,8 @@ impl OriginPolicy {
         self
     }
 
-    /// Until which second the signature may be accepted.
-    fn accepted_until(&self, input: &Input, now: u64) -> Result<u64> {
+    /// When the signature was made, and until which second it may be accepted.
+    fn accepted(&self, input: &Input, now: u64) -> Result<(u64, u64)> {
         let created = input.seconds("created")?.ok_or(Error::Rejected)?;
         let expires = input.seconds("expires")?.ok_or(Error::Rejected)?;
         let validity =
@@ -79,7 +79,7 @@ impl OriginPolicy {
         let until = created.saturating_add(self.max_age).min(expires).saturating_add(self.clock_skew);
         let begins = created.saturating_sub(self.clock_skew);
         if validity <= self.max_validity && (begins..=until).contains(&now) {
-            Ok(until)
+            Ok((created, until))
         } else {
             Err(Error::Expired)
         }
@@ -145,8 +145,8 @@ impl<K: OriginKeys> RequestVerifier<K> {
         }
         let key_id = input.text("keyid")?.and_then(|id| KeyId::parse(id).ok()).ok_or(Error::Rejected)?;
         let nonce = input.text("nonce")?;
-        let keep_until = self.policy.accepted_until(&input, now)?;
-        let nonce = nonce.map(|nonce| OriginNonce::new(key_id, nonce, keep_until)).transpose()?;
+        let times = self.policy.accepted(&input, now)?;
+        let nonce = nonce.map(|nonce| OriginNonce::new(key_id, nonce, times)).transpose()?;
         if nonce.is_none() && self.policy.nonce_required {
             return Err(Error::Rejected);
         }
@@ -201,17 +201,19 @@ impl VerifiedHead {
 pub struct OriginNonce {
     /// SHA-256 over key id and nonce: another signer's nonce is another id.
     pub id: [u8; 32],
+    /// When the request says that it was signed. A cache that began later cannot know it.
+    pub created: u64,
     /// The last second, since 1970, at which the verifier may still accept it. Forget it after that.
     pub keep_until: u64,
 }
 
 impl OriginNonce {
-    fn new(key_id: KeyId, nonce: &str, keep_until: u64) -> Result<Self> {
+    fn new(key_id: KeyId, nonce: &str, (created, keep_until): (u64, u64)) -> Result<Self> {
         match nonce.len() {
             0 => Err(Error::Malformed("an empty nonce")),
             1..=MAX_NONCE => {
                 let id = sha256(&[label::ORIGIN_NONCE, key_id.as_bytes(), nonce.as_bytes()]);
-                Ok(Self { id, keep_until })
+                Ok(Self { id, created, keep_until })
             }
             _ => Err(Error::TooLarge("a nonce has at most 128 bytes")),
         }

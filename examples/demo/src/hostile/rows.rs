@@ -1,42 +1,18 @@
-//! What a hostile server does with the rows that it holds, and how far it gets.
-//!
-//! It knows everything that the API knows, and Sealwire too: recipients are public, so it can seal. Each act alters rows
-//! behind the API's back, then somebody's app makes an ordinary call, and the rows are put back.
+//! A hostile server that alters the rows it holds: then somebody's app makes an ordinary call, and the rows are put back.
 
-use crate::client::{Failure, Item, Person};
-use crate::disk::{Disk, Row};
+use super::{Call, Stage, attempt, print};
+use crate::Outcome;
+use crate::client::Item;
+use crate::report::ActReport;
+use crate::script::{ATTACHMENT, NOTE, OTHER_NOTE};
 use crate::show;
-use crate::{ATTACHMENT, NOTE, OTHER_NOTE};
+use crate::store::{Row, Rows};
 use sealwire::{Sealer, SlotKind, join, open, seal, split};
-use std::error::Error;
 use std::ops::Range;
-
-type Done = Result<(), Box<dyn Error>>;
-
-pub(crate) struct Stage<'a> {
-    pub(crate) disk: &'a Disk,
-    pub(crate) alice: &'a Person,
-    pub(crate) bob: &'a Person,
-    pub(crate) carol: &'a Person,
-    /// The server's own identity.
-    pub(crate) mallory: &'a Person,
-    /// The note's row from before Carol was taken off the list.
-    pub(crate) old_note: &'a Row,
-}
-
-/// The ordinary call that runs into the act.
-#[derive(Clone, Copy)]
-enum Call {
-    BobReads,
-    BobDownloads,
-    BobShares,
-    CarolReads,
-    AliceLooksUpBob,
-}
 
 struct Act {
     did: &'static str,
-    tamper: fn(&Stage<'_>) -> Done,
+    tamper: fn(&Stage<'_>, &mut Rows) -> Outcome<()>,
     call: Call,
     refused_by: &'static str,
     code: &'static str,
@@ -45,74 +21,77 @@ struct Act {
 const ACTS: &[Act] = &[
     Act {
         did: "flips a bit in the text of Alice's note",
-        tamper: |stage| edit(stage, NOTE, |row| flip(&mut row.body, 100)),
+        tamper: |_, rows| edit(rows, NOTE, |row| flip(&mut row.body, 100)),
         call: Call::BobReads,
         refused_by: "the chunk's tag",
         code: "Rejected",
     },
     Act {
         did: "flips a bit in Bob's slot",
-        tamper: |stage| edit(stage, NOTE, |row| flip_in_slot(row, 0)),
+        tamper: |_, rows| edit(rows, NOTE, |row| flip_in_slot(row, 0)),
         call: Call::BobReads,
         refused_by: "the slot's own tag",
         code: "NotRecipient",
     },
     Act {
         did: "flips a bit in Alice's slot, not in Bob's",
-        tamper: |stage| edit(stage, NOTE, |row| flip_in_slot(row, 1)),
+        tamper: |_, rows| edit(rows, NOTE, |row| flip_in_slot(row, 1)),
         call: Call::BobReads,
         refused_by: "the tag over all slots",
         code: "NotRecipient",
     },
     Act {
         did: "raises the version number in the metadata",
-        tamper: |stage| edit(stage, NOTE, raise_version),
+        tamper: |_, rows| edit(rows, NOTE, raise_version),
         call: Call::BobReads,
         refused_by: "slots are bound to the metadata",
         code: "NotRecipient",
     },
     Act {
         did: "swaps two of Alice's notes to Bob",
-        tamper: |stage| {
-            let (one, other) = (stage.disk.row(&NOTE.path())?, stage.disk.row(&OTHER_NOTE.path())?);
-            stage.disk.alter(&NOTE.path(), &other)?;
-            Ok(stage.disk.alter(&OTHER_NOTE.path(), &one)?)
-        },
+        tamper: |_, rows| swap(rows),
         call: Call::BobReads,
         refused_by: "the context (\"notes\", \"17\")",
         code: "Rejected",
     },
     Act {
+        did: "swaps them in a list of all notes",
+        tamper: |_, rows| swap(rows),
+        call: Call::BobLists,
+        refused_by: "the context, for each item",
+        code: "Rejected",
+    },
+    Act {
         did: "writes Bob a note of its own, unsigned",
-        tamper: |stage| {
+        tamper: |stage, rows| {
             let context = NOTE.context();
             let to_bob = Sealer::new(&context).to(stage.bob.identity().recipient());
             let forged = to_bob.metadata("version", 3_u64).seal(FORGED)?;
-            put(stage, &forged)
+            put(stage, rows, &forged)
         },
         call: Call::BobReads,
-        refused_by: "expect: only Alice may sign",
+        refused_by: "only contacts may sign",
         code: "Rejected",
     },
     Act {
         did: "writes Bob a note that Mallory signed",
-        tamper: |stage| {
+        tamper: |stage, rows| {
             let context = NOTE.context();
             let forged = Sealer::new(&context)
                 .to(stage.bob.identity().recipient())
                 .sign(stage.mallory.identity())
                 .metadata("version", 3_u64)
                 .seal(FORGED)?;
-            put(stage, &forged)
+            put(stage, rows, &forged)
         },
         call: Call::BobReads,
-        refused_by: "expect: only Alice may sign",
+        refused_by: "only contacts may sign",
         code: "Rejected",
     },
     Act {
         did: "drops Alice's slot from the header",
-        tamper: |stage| {
-            edit(stage, NOTE, |row| {
+        tamper: |_, rows| {
+            edit(rows, NOTE, |row| {
                 let slots = Slots::find(&row.header)?;
                 let first = slots.slot(&row.header, 0)?.to_vec();
                 slots.replace(&mut row.header, &[&first])
@@ -124,10 +103,10 @@ const ACTS: &[Act] = &[
     },
     Act {
         did: "adds a slot for Mallory, made for another note",
-        tamper: |stage| {
+        tamper: |stage, rows| {
             let hers = seal(FORGED, &[stage.mallory.identity().recipient()], &NOTE.context())?;
             let hers = Slots::find(&hers)?.slot(&hers, 0)?.to_vec();
-            edit(stage, NOTE, |row| {
+            edit(rows, NOTE, |row| {
                 let slots = Slots::find(&row.header)?;
                 let (bob, alice) =
                     (slots.slot(&row.header, 0)?.to_vec(), slots.slot(&row.header, 1)?.to_vec());
@@ -140,51 +119,57 @@ const ACTS: &[Act] = &[
     },
     Act {
         did: "gives Carol her old header with the new text",
-        tamper: |stage| edit(stage, NOTE, |row| replace(&mut row.header, &stage.old_note.header)),
+        tamper: |stage, rows| edit(rows, NOTE, |row| replace(&mut row.header, &stage.old_note.header)),
         call: Call::CarolReads,
         refused_by: "the body commits to its new key",
         code: "Rejected",
     },
     Act {
         did: "serves version 1 of the note, after version 2",
-        tamper: |stage| put(stage, &join(&stage.old_note.header, &stage.old_note.body)),
+        tamper: |stage, rows| put(stage, rows, &join(&stage.old_note.header, &stage.old_note.body)),
         call: Call::BobReads,
-        refused_by: "Bob's app: last version seen *",
-        code: "OldVersion",
+        refused_by: "the last version seen *",
+        code: "Rejected",
     },
     Act {
         did: "answers with an error page, and status 200",
-        tamper: |stage| put_raw(stage, b"<html><h1>502 Bad Gateway</h1></html>"),
+        tamper: |_, rows| put_raw(rows, b"<html><h1>502 Bad Gateway</h1></html>"),
         call: Call::BobReads,
         refused_by: "it is no envelope",
         code: "Malformed",
     },
     Act {
         did: "has Bob share note 17 when he shares note 18",
-        tamper: |stage| Ok(stage.disk.alter(&OTHER_NOTE.path(), &stage.disk.row(&NOTE.path())?)?),
+        tamper: |_, rows| {
+            let note = row(rows, NOTE)?.clone();
+            edit(rows, OTHER_NOTE, |other| {
+                (other.header, other.body) = (note.header, note.body);
+                Ok(())
+            })
+        },
         call: Call::BobShares,
         refused_by: "rewrap checks the context first",
         code: "Rejected",
     },
     Act {
         did: "cuts the attachment off at a chunk boundary",
-        tamper: |stage| edit(stage, ATTACHMENT, |row| cut(&mut row.body, chunk(200).start..usize::MAX)),
+        tamper: |_, rows| edit(rows, ATTACHMENT, |row| cut(&mut row.body, chunk(200).start..usize::MAX)),
         call: Call::BobDownloads,
         refused_by: "the last chunk is missing",
         code: "Truncated",
     },
     Act {
         did: "takes one chunk out of its middle",
-        tamper: |stage| edit(stage, ATTACHMENT, |row| cut(&mut row.body, chunk(100))),
+        tamper: |_, rows| edit(rows, ATTACHMENT, |row| cut(&mut row.body, chunk(100))),
         call: Call::BobDownloads,
         refused_by: "chunks are bound to their place",
         code: "Rejected",
     },
     Act {
         did: "hands out its own public keys as Bob's",
-        tamper: |stage| {
+        tamper: |stage, rows| {
             let own = stage.mallory.identity().recipient().to_string().into_bytes();
-            edit(stage, Item { kind: "people", id: "bob" }, |row| replace(&mut row.body, &own))
+            edit(rows, Item { kind: "people", id: "bob" }, |row| replace(&mut row.body, &own))
         },
         call: Call::AliceLooksUpBob,
         refused_by: "the pin that Bob showed Alice",
@@ -194,80 +179,96 @@ const ACTS: &[Act] = &[
 
 const FORGED: &[u8] = b"Bob, please wire 5,000 to account 4711. Alice";
 
-/// Runs every act, and prints what became of it. Gives the number of acts that did not end as they must.
-pub(crate) async fn run(stage: &Stage<'_>) -> Result<usize, Box<dyn Error>> {
-    let honest = stage.disk.rows()?;
-    let mut not_refused = 0;
+/// Runs every act. Gives what became of each.
+pub(super) async fn run(stage: &Stage<'_>) -> Outcome<Vec<ActReport>> {
+    show::table_head("what the server did with its rows");
+    let honest = stage.store.all().await?;
+    let mut reports = Vec::new();
     for act in ACTS {
-        // The same call has to succeed on the rows as they were, or its refusal would prove nothing. Carol is
-        // off the list: hers must fail, and as a stranger's.
+        // Carol is off the list: her honest call must fail, and as a stranger's.
         let control = attempt(stage, act.call).await.err().map(|failure| failure.code());
-        stage.disk.restore(&honest)?;
+        replace_all(stage, &honest).await?;
         let expected = matches!(act.call, Call::CarolReads).then_some("NotRecipient");
         if control.as_deref() != expected {
             return Err(format!("the honest call before \"{}\" ended with {control:?}", act.did).into());
         }
 
-        (act.tamper)(stage)?;
-        let (code, held) = match attempt(stage, act.call).await {
-            Ok(()) => ("accepted".into(), false),
-            Err(failure) => (failure.code(), failure.code() == act.code),
-        };
-        stage.disk.restore(&honest)?;
-        not_refused += usize::from(!held);
-        show::table_row(act.did, act.refused_by, &code, held);
+        let mut rows = honest.clone();
+        (act.tamper)(stage, &mut rows)?;
+        if rows == honest {
+            return Err(format!("\"{}\" changed nothing", act.did).into());
+        }
+        replace_all(stage, &rows).await?;
+        let outcome = attempt(stage, act.call).await;
+        replace_all(stage, &honest).await?;
+        let code = outcome.err().map_or("accepted".into(), |failure| failure.code());
+        let Act { did, refused_by, code: expected, .. } = *act;
+        let held = code == expected;
+        let report = ActReport { did, refused_by, at: "client", code, expected, held };
+        print(&report);
+        reports.push(report);
     }
-    Ok(not_refused)
+    Ok(reports)
 }
 
-pub(crate) fn number_of_acts() -> usize {
-    ACTS.len()
-}
-
-async fn attempt(stage: &Stage<'_>, call: Call) -> Result<(), Failure> {
-    match call {
-        Call::BobReads => stage.bob.read(NOTE, "alice").await.map(drop),
-        Call::BobDownloads => stage.bob.download(ATTACHMENT, "alice").await.map(drop),
-        Call::BobShares => stage.bob.share(OTHER_NOTE, "alice", &["alice", "carol"]).await.map(drop),
-        Call::CarolReads => stage.carol.read(NOTE, "alice").await.map(drop),
-        Call::AliceLooksUpBob => stage.alice.look_up("bob", &stage.bob.pin()).await.map(drop),
+/// Brings the store to these rows, behind the API's back.
+async fn replace_all(stage: &Stage<'_>, rows: &Rows) -> Outcome<()> {
+    for (path, now) in stage.store.all().await? {
+        if let Some(row) = rows.get(&path)
+            && (&row.header, &row.body) != (&now.header, &now.body)
+        {
+            stage.store.alter(&path, row).await?;
+        }
     }
+    Ok(())
 }
 
 /// Alters one row.
-fn edit(stage: &Stage<'_>, item: Item, change: impl FnOnce(&mut Row) -> Done) -> Done {
-    let mut row = stage.disk.row(&item.path())?;
-    let before = row.clone();
-    change(&mut row)?;
-    if row == before {
-        return Err("the hostile server changed nothing".into());
-    }
-    Ok(stage.disk.alter(&item.path(), &row)?)
+fn edit(rows: &mut Rows, item: Item, change: impl FnOnce(&mut Row) -> Outcome<()>) -> Outcome<()> {
+    change(rows.get_mut(&item.path()).ok_or("there is no such row")?)
+}
+
+/// Two of Alice's notes to Bob change places.
+fn swap(rows: &mut Rows) -> Outcome<()> {
+    let (one, other) = (row(rows, NOTE)?.clone(), row(rows, OTHER_NOTE)?.clone());
+    rows.insert(NOTE.path(), other);
+    rows.insert(OTHER_NOTE.path(), one);
+    Ok(())
+}
+
+fn row(rows: &Rows, item: Item) -> Outcome<&Row> {
+    Ok(rows.get(&item.path()).ok_or("there is no such row")?)
 }
 
 /// Puts an envelope of its own, or an old one, in the note's place.
-fn put(stage: &Stage<'_>, envelope: &[u8]) -> Done {
+fn put(stage: &Stage<'_>, rows: &mut Rows, envelope: &[u8]) -> Outcome<()> {
     // Nothing is wrong with it but its author or its age: a careless app would show it.
-    open(envelope, stage.bob.identity(), &NOTE.context())?;
+    open(envelope, &**stage.bob.identity(), &NOTE.context())?;
     let (header, body) = split(envelope)?;
-    Ok(stage.disk.alter(&NOTE.path(), &Row { header: header.into(), body: body.into() })?)
+    edit(rows, NOTE, |row| {
+        (row.header, row.body) = (header.into(), body.into());
+        Ok(())
+    })
 }
 
-fn put_raw(stage: &Stage<'_>, bytes: &[u8]) -> Done {
-    Ok(stage.disk.alter(&NOTE.path(), &Row { header: Vec::new(), body: bytes.into() })?)
+fn put_raw(rows: &mut Rows, bytes: &[u8]) -> Outcome<()> {
+    edit(rows, NOTE, |row| {
+        (row.header, row.body) = (Vec::new(), bytes.into());
+        Ok(())
+    })
 }
 
-fn replace(bytes: &mut Vec<u8>, by: &[u8]) -> Done {
+fn replace(bytes: &mut Vec<u8>, by: &[u8]) -> Outcome<()> {
     by.clone_into(bytes);
     Ok(())
 }
 
-fn flip(bytes: &mut [u8], at: usize) -> Done {
+fn flip(bytes: &mut [u8], at: usize) -> Outcome<()> {
     *bytes.get_mut(at).ok_or("there is no such byte")? ^= 1;
     Ok(())
 }
 
-fn cut(bytes: &mut Vec<u8>, range: Range<usize>) -> Done {
+fn cut(bytes: &mut Vec<u8>, range: Range<usize>) -> Outcome<()> {
     if range.start >= bytes.len() {
         return Err("there is nothing to cut".into());
     }
@@ -281,7 +282,7 @@ fn chunk(number: usize) -> Range<usize> {
     56 + number * SEALED_CHUNK..56 + (number + 1) * SEALED_CHUNK
 }
 
-fn flip_in_slot(row: &mut Row, number: usize) -> Done {
+fn flip_in_slot(row: &mut Row, number: usize) -> Outcome<()> {
     let header = sealwire::Header::parse(&row.header)?;
     let Some(SlotKind::Hpke { ct, .. }) = header.unverified_slots().nth(number) else {
         return Err("there is no such slot".into());
@@ -291,7 +292,7 @@ fn flip_in_slot(row: &mut Row, number: usize) -> Done {
 }
 
 /// The version is a small number, and stands right after its name.
-fn raise_version(row: &mut Row) -> Done {
+fn raise_version(row: &mut Row) -> Outcome<()> {
     let at = memchr::memmem::find(&row.header, b"version").ok_or("there is no version")?;
     *row.header.get_mut(at + b"version".len()).ok_or("the version has no value")? += 1;
     Ok(())
@@ -305,7 +306,7 @@ struct Slots {
 }
 
 impl Slots {
-    fn find(header: &[u8]) -> Result<Self, Box<dyn Error>> {
+    fn find(header: &[u8]) -> Outcome<Self> {
         let fixed = byte_string(header, 9)?;
         let content = byte_string(header, fixed.end)?;
         let number = usize::from(header.get(content.start).ok_or("no slots")? & 0x1f);
@@ -313,13 +314,13 @@ impl Slots {
         Ok(Self { string: fixed.end..content.end, first: content.start + 1, slot_len })
     }
 
-    fn slot<'h>(&self, header: &'h [u8], number: usize) -> Result<&'h [u8], Box<dyn Error>> {
+    fn slot<'h>(&self, header: &'h [u8], number: usize) -> Outcome<&'h [u8]> {
         let start = self.first + number * self.slot_len;
         Ok(header.get(start..start + self.slot_len).ok_or("there is no such slot")?)
     }
 
     /// Writes other slots in place of those that are there. All else, the tag too, stays.
-    fn replace(&self, header: &mut Vec<u8>, slots: &[&[u8]]) -> Done {
+    fn replace(&self, header: &mut Vec<u8>, slots: &[&[u8]]) -> Outcome<()> {
         let content = [&[0x80 + u8::try_from(slots.len())?], slots.concat().as_slice()].concat();
         let [high, low] = u16::try_from(content.len())?.to_be_bytes();
         header.splice(self.string.clone(), [&[0x59, high, low], content.as_slice()].concat());
@@ -328,7 +329,7 @@ impl Slots {
 }
 
 /// The content of the CBOR byte string at `at`, with one or two bytes of length.
-fn byte_string(bytes: &[u8], at: usize) -> Result<Range<usize>, Box<dyn Error>> {
+fn byte_string(bytes: &[u8], at: usize) -> Outcome<Range<usize>> {
     let (start, len) = match bytes.get(at..) {
         Some([0x58, len, ..]) => (at + 2, usize::from(*len)),
         Some([0x59, high, low, ..]) => (at + 3, usize::from(u16::from_be_bytes([*high, *low]))),

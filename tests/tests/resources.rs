@@ -1,0 +1,328 @@
+//! Sealed resources: what a server that stores them, or invents them, can and cannot do.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use sealwire::http::{
+    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource, Sender,
+};
+use sealwire::{Error, FileStore, Identity, Keyring, Recipients, SealContext, Sealer, SymmetricKey, to_text};
+use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, Service, copy, device, http, known_devices, person};
+use sealwire_tests::people::note;
+
+/// Notes that the device writes to itself, under `/store/{id}`.
+fn notes() -> SealedResource {
+    SealedResource::new("notes", "id").to(&[DEVICE.recipient().clone()]).senders(&[DEVICE.signer()])
+}
+
+fn policy(service: &Service, resource: SealedResource) -> Policy {
+    let rule = |pattern| Rule::at(&service.origin, pattern).unwrap();
+    let list = resource.clone().list("id", "sealed");
+    Policy::new()
+        .rule(rule("/store/all").seal(list).sign())
+        .rule(rule("/store").seal(resource.clone()).sign())
+        .rule(rule("/store/{id}").seal(resource).sign())
+}
+
+fn client(service: &Service) -> Client {
+    Client::new(http(), policy(service, notes())).identity(device())
+}
+
+async fn gateway() -> Service {
+    Service::gateway(|layer| layer.verify(known_devices())).await
+}
+
+fn put(service: &Service, path: &str, kind: &str, body: impl Into<bytes::Bytes>) {
+    service.app.stored.lock().unwrap().insert(path.into(), (kind.into(), body.into()));
+}
+
+fn sealed(context: &SealContext, signer: Option<&Identity>, version: Option<u64>, text: &str) -> Vec<u8> {
+    let reader = [DEVICE.recipient().clone()];
+    let mut sealer = Sealer::new(context).to(Recipients::from(&reader[..]));
+    if let Some(signer) = signer {
+        sealer = sealer.sign(signer);
+    }
+    if let Some(version) = version {
+        sealer = sealer.metadata("version", version);
+    }
+    sealer.seal(text.as_bytes()).unwrap()
+}
+
+async fn get(client: &Client, url: &str) -> Result<Response, Error> {
+    client.get(url).send().await
+}
+
+async fn text(client: &Client, url: &str) -> Result<String, Error> {
+    get(client, url).await?.text().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_comes_back_as_it_was_written() {
+    let service = gateway().await;
+    let client = client(&service);
+    let url = service.url("/store/17");
+    let written =
+        client.put(&url).version(3).json(&serde_json::json!({"secret": "milk"})).send().await.unwrap();
+    assert_eq!((written.status(), written.bytes().await.unwrap().len()), (201, 0));
+    let (kind, stored) = service.app.stored.lock().unwrap()["/store/17"].clone();
+    assert_eq!(kind, ENVELOPE_MEDIA_TYPE);
+    assert!(!stored.windows(4).any(|four| four == b"milk" || four == b"json"));
+    assert_eq!(service.app.last().sender, Some(DEVICE.signer()));
+
+    let read = get(&client, &url).await.unwrap();
+    assert_eq!(read.status(), 200);
+    assert_eq!(read.signer(), Some(DEVICE.signer()));
+    assert_eq!(read.about().unwrap().version(), Some(3));
+    assert_eq!(read.headers().text("content-type").unwrap(), Some("application/json"));
+    assert_eq!(read.json::<serde_json::Value>().await.unwrap()["secret"], "milk");
+
+    // The id is what the path says, decoded; anybody can open it by that.
+    client.put(&service.url("/store/a%2Fb")).body("x").send().await.unwrap();
+    let stored = service.app.stored.lock().unwrap()["/store/a%2Fb"].1.clone();
+    assert_eq!(sealwire::open(&stored, &*DEVICE, &note("a/b")).unwrap().plaintext, b"x");
+    // HEAD and DELETE have no body to open or to believe.
+    for method in ["HEAD", "DELETE"] {
+        let answer = client.request(method, &url).send().await.unwrap();
+        assert_eq!((answer.status(), answer.bytes().await.unwrap().len()), (200, 0), "{method}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_note_can_travel_in_an_exchange() {
+    let service = Service::start(|layer| layer.verify(known_devices())).await;
+    let client = |streamed: bool| {
+        service.client(|_| {
+            let rule = Rule::at(&service.origin, "/store/{id}").unwrap().seal(notes()).exchange().sign();
+            if streamed { rule.streamed() } else { rule }
+        })
+    };
+    for streamed in [false, true] {
+        let url = service.url("/store/9");
+        client(streamed).put(&url).body("inside").version(1).send().await.unwrap();
+        assert_eq!(text(&client(streamed), &url).await.unwrap(), "inside");
+        assert_eq!(
+            get(&client(streamed), &service.url("/store/none")).await.unwrap_err(),
+            Error::Unsealed { status: 404 }
+        );
+        // The service itself is no sender.
+        put(&service, "/store/8", "text/plain", "invented");
+        assert_eq!(
+            get(&client(streamed), &service.url("/store/8")).await.unwrap_err(),
+            Error::Unsealed { status: 200 }
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_says_what_it_is() {
+    let service = gateway().await;
+    let client = client(&service);
+    let url = service.url("/store");
+    let error = client.post(&url).body("x").send().await.unwrap_err();
+    assert_eq!((error.code(), service.app.calls()), ("Misuse", 0));
+    let answer = client.post(&url).context(note("23")).body("x").send().await.unwrap();
+    // What the server says to a write is not data.
+    assert_eq!((answer.status(), answer.bytes().await.unwrap().len()), (200, 0));
+    let body = service.app.last().body.unwrap();
+    assert_eq!(sealwire::open(&body, &*DEVICE, &note("23")).unwrap().plaintext, b"x");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_cannot_write() {
+    let service = gateway().await;
+    let stranger = person();
+    let genuine = sealed(&note("17"), Some(&DEVICE), None, "genuine");
+    let mut altered = genuine.clone();
+    let last = altered.len() - 1;
+    altered[last] ^= 1;
+    let reader = [stranger.recipient().clone()];
+    let to_others =
+        Sealer::new(&note("17")).to(Recipients::from(&reader[..])).sign(&DEVICE).seal(b"x").unwrap();
+    let unsealed = Error::Unsealed { status: 200 };
+    for (what, kind, body, expected) in [
+        ("unsigned", ENVELOPE_MEDIA_TYPE, sealed(&note("17"), None, None, "x"), Error::Rejected),
+        (
+            "a stranger's",
+            ENVELOPE_MEDIA_TYPE,
+            sealed(&note("17"), Some(&stranger), None, "x"),
+            Error::Rejected,
+        ),
+        (
+            "another device's",
+            ENVELOPE_MEDIA_TYPE,
+            sealed(&note("17"), Some(&OTHER_DEVICE), None, "x"),
+            Error::Rejected,
+        ),
+        ("another note", ENVELOPE_MEDIA_TYPE, sealed(&note("18"), Some(&DEVICE), None, "x"), Error::Rejected),
+        (
+            "another namespace",
+            ENVELOPE_MEDIA_TYPE,
+            sealed(&SealContext::new("drafts").field("17"), Some(&DEVICE), None, "x"),
+            Error::Rejected,
+        ),
+        ("altered", ENVELOPE_MEDIA_TYPE, altered, Error::Rejected),
+        ("to others", ENVELOPE_MEDIA_TYPE, to_others, Error::NotRecipient),
+        ("nothing", ENVELOPE_MEDIA_TYPE, Vec::new(), Error::Truncated),
+        ("plaintext", "application/json", b"{}".to_vec(), unsealed),
+        ("another type", "application/octet-stream", genuine.clone(), unsealed),
+        ("a parameter", "application/vnd.sealwire; v=2", genuine.clone(), unsealed),
+    ] {
+        put(&service, "/store/17", kind, body);
+        let error = get(&client(&service), &service.url("/store/17")).await.unwrap_err();
+        assert_eq!(error, expected, "{what}");
+    }
+    let missing = get(&client(&service), &service.url("/store/404")).await.unwrap_err();
+    assert_eq!(missing, Error::Unsealed { status: 404 });
+    put(&service, "/store/17", ENVELOPE_MEDIA_TYPE, genuine);
+    assert_eq!(text(&client(&service), &service.url("/store/17")).await.unwrap(), "genuine");
+    // Who names no senders believes nobody.
+    let gullible = SealedResource::new("notes", "id").to(&[DEVICE.recipient().clone()]);
+    let gullible = Client::new(http(), policy(&service, gullible)).identity(device());
+    assert_eq!(get(&gullible, &service.url("/store/17")).await.unwrap_err(), Error::Rejected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_version_is_not_served_as_new() {
+    let service = gateway().await;
+    let folder = tempfile::tempdir().unwrap();
+    // Every client is a new start of the app.
+    let start = || {
+        let store = FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32]));
+        client(&service).last_seen(LastSeen::in_store(store))
+    };
+    let serve = |version: u64| {
+        put(
+            &service,
+            "/store/17",
+            ENVELOPE_MEDIA_TYPE,
+            sealed(&note("17"), Some(&DEVICE), Some(version), "v"),
+        );
+    };
+    let url = service.url("/store/17");
+    for (version, taken) in
+        [(4, true), (4, true), (3, false), (5, true), (4, false), (u64::MAX, true), (5, false)]
+    {
+        serve(version);
+        match get(&start(), &url).await {
+            Ok(read) => assert!(taken && read.about().unwrap().version() == Some(version), "{version}"),
+            Err(error) => assert!(!taken && error == Error::Rejected, "{version}: {error}"),
+        }
+    }
+    // Another note has versions of its own; without a store they are forgotten with the process.
+    put(&service, "/store/18", ENVELOPE_MEDIA_TYPE, sealed(&note("18"), Some(&DEVICE), Some(1), "v"));
+    assert_eq!(text(&start(), &service.url("/store/18")).await.unwrap(), "v");
+    assert_eq!(text(&client(&service), &url).await.unwrap(), "v");
+    // A forged high version does not lock the genuine one out.
+    let forger = person();
+    put(&service, "/store/19", ENVELOPE_MEDIA_TYPE, sealed(&note("19"), Some(&forger), Some(99), "v"));
+    assert_eq!(get(&start(), &service.url("/store/19")).await.unwrap_err(), Error::Rejected);
+    put(&service, "/store/19", ENVELOPE_MEDIA_TYPE, sealed(&note("19"), Some(&DEVICE), Some(1), "v"));
+    assert_eq!(text(&start(), &service.url("/store/19")).await.unwrap(), "v");
+}
+
+fn item(id: &serde_json::Value, envelope: &[u8]) -> serde_json::Value {
+    serde_json::json!({"id": id, "sealed": to_text(envelope), "stars": 3})
+}
+
+fn opened(item: &ListItem) -> Result<String, Error> {
+    item.opened.clone().map(|opened| String::from_utf8(opened.plaintext).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_item_does_not_spoil_a_list() {
+    let service = gateway().await;
+    let url = service.url("/store/all");
+    let one = sealed(&note("1"), Some(&DEVICE), Some(2), "one");
+    let two = sealed(&note("two"), Some(&DEVICE), None, "two");
+    let forged = sealed(&note("3"), None, None, "three");
+    let old = sealed(&note("1"), Some(&DEVICE), Some(1), "old");
+    let list = serde_json::json!([
+        item(&1.into(), &one),
+        item(&"two".into(), &two),
+        item(&"3".into(), &forged),
+        item(&"4".into(), &two),
+        {"id": "5"},
+        {"id": "6", "sealed": 6},
+        {"id": "7", "sealed": "sealwire1nonsense"},
+        item(&"1".into(), &old),
+    ]);
+    put(&service, "/store/all", "application/json; charset=utf-8", list.to_string());
+    let items = get(&client(&service), &url).await.unwrap().into_list();
+    let found: Vec<_> = items.iter().map(|item| (item.id.as_str(), opened(item))).collect();
+    let unsealed = Err(Error::Unsealed { status: 200 });
+    assert_eq!(
+        found[..6],
+        [
+            ("1", Ok("one".into())),
+            ("two", Ok("two".into())),
+            ("3", Err(Error::Rejected)),
+            ("4", Err(Error::Rejected)),
+            ("5", unsealed.clone()),
+            ("6", unsealed),
+        ]
+    );
+    assert_eq!((found[6].0, found[6].1.clone().unwrap_err().code()), ("7", "Malformed"));
+    assert_eq!(found[7], ("1", Err(Error::Rejected)), "an older version in the same list");
+    assert_eq!(found.len(), 8);
+
+    put(&service, "/store/all", "application/json", "[]");
+    assert!(get(&client(&service), &url).await.unwrap().into_list().is_empty());
+    let many = format!("[{}]", vec!["{\"id\":1}"; 10_001].join(","));
+    for (kind, body, expected) in [
+        ("application/json", "{}", "Malformed"),
+        ("application/json", "[1]", "Malformed"),
+        ("application/json", "[{}]", "Malformed"),
+        ("application/json", r#"[{"id":-1}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1.5}]"#, "Malformed"),
+        ("application/json", r#"[{"id":null}]"#, "Malformed"),
+        ("application/json", "", "Malformed"),
+        ("application/json", &"[".repeat(100_000), "Malformed"),
+        ("application/json", &many, "TooLarge"),
+        ("text/html", "<h1>x</h1>", "Unsealed"),
+        ("application/jsonx", "[]", "Unsealed"),
+    ] {
+        put(&service, "/store/all", kind, body.to_owned());
+        let error = get(&client(&service), &url).await.unwrap_err();
+        assert_eq!(error.code(), expected, "{kind}");
+    }
+    service.app.stored.lock().unwrap().clear();
+    assert_eq!(get(&client(&service), &url).await.unwrap_err(), Error::Unsealed { status: 404 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_of_tower_services_gets_the_same() {
+    use tower_service::Service as _;
+    let service = gateway().await;
+    let mut client = client(&service);
+    let mut call = async |method: &str, path: &str, body: &'static str| {
+        let request = axum::http::Request::builder().method(method).uri(service.url(path));
+        client.call(request.body(bytes::Bytes::from_static(body.as_bytes())).unwrap()).await
+    };
+    assert_eq!(call("PUT", "/store/1", "one").await.unwrap().status(), 201);
+    let read = call("GET", "/store/1", "").await.unwrap();
+    assert_eq!(read.extensions().get::<Sender>(), Some(&Sender(DEVICE.signer())));
+    assert_eq!(read.into_body(), "one");
+    assert_eq!(call("GET", "/store/2", "").await.unwrap_err(), Error::Unsealed { status: 404 });
+    assert_eq!(call("GET", "/nowhere", "").await.unwrap_err().code(), "Misuse");
+    let list = serde_json::json!([item(&1.into(), &sealed(&note("1"), Some(&DEVICE), None, "one"))]);
+    put(&service, "/store/all", "application/json", list.to_string());
+    let read = call("GET", "/store/all", "").await.unwrap();
+    let items = read.extensions().get::<Vec<ListItem>>().unwrap();
+    assert_eq!((items.len(), opened(&items[0])), (1, Ok("one".into())));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_names_its_own_readers() {
+    let service = gateway().await;
+    let (bob, url) = (person(), service.url("/store/17"));
+    client(&service).put(&url).to(&[bob.recipient().clone()]).body("for Bob").send().await.unwrap();
+    assert_eq!(get(&client(&service), &url).await.unwrap_err(), Error::NotRecipient);
+    // Bob reads with a key that he had before, beside the identity that signs.
+    let by_bob = |keys: Keyring| Client::new(http(), policy(&service, notes())).identity(device()).keys(keys);
+    let keyring = Keyring::default().and(person()).and(copy(&bob));
+    assert_eq!(text(&by_bob(keyring), &url).await.unwrap(), "for Bob");
+    // Nobody is no reader, and no key no way to read or to write.
+    let nobody = client(&service).put(&url).to(&[]).body("x").send().await;
+    assert_eq!(nobody.unwrap_err().code(), "Misuse");
+    let keyless = Client::new(http(), policy(&service, notes()));
+    assert_eq!(get(&keyless, &url).await.unwrap_err().code(), "Misuse");
+    assert_eq!(keyless.put(&url).body("x").send().await.unwrap_err().code(), "Misuse");
+}
