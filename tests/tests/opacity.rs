@@ -220,6 +220,16 @@ async fn what_proves_nothing_does_not_pass() {
     assert!(matches!(Canary::of("token", "1234567"), Err(Error::Misuse(_))));
 }
 
+#[tokio::test]
+async fn a_canary_that_is_everywhere_hides_no_other() {
+    let (many, one) = (Canary::of("many", "everywhere").unwrap(), Canary::of("one", "only here").unwrap());
+    let (recorder, _listener) = recorder().await;
+    let log = format!("{}{}", many.text().repeat(5000), one.text());
+    let report = recorder.report(&Canaries::from([&many, &one])).unwrap().scan_bytes("log", log.as_bytes());
+    let report = report.unwrap();
+    assert_eq!(failed(&report).last(), Some(&("log: one", "as plaintext at byte 50000")), "{report}");
+}
+
 // The recorder.
 
 /// A server that answers every connection with these bytes, and gives back what it got.

@@ -15,6 +15,8 @@ const MAX_DECODED: usize = 512 * 1024 * 1024;
 const MIN_RUN: usize = 20;
 /// How far two finds of a canary have to lie apart to be two: the same one is found in several ways.
 const SAME_PLACE: usize = 8;
+/// How many finds of one canary are kept of one message or file: a log in which every line leaks is a leak all the same.
+const MAX_FINDS: usize = 1000;
 const PLAINTEXT: &str = "plaintext";
 const NO_SPACE: &str = "across white space";
 
@@ -156,8 +158,9 @@ impl Dig<'_> {
     }
 
     fn found(&mut self, pattern: &Pattern, offset: usize) {
-        let same = |find: &Find| find.canary == pattern.canary && find.offset.abs_diff(offset) < SAME_PLACE;
-        if !self.finds.iter().any(same) {
+        let known = self.finds.iter().filter(|find| find.canary == pattern.canary);
+        let is_new = known.clone().all(|find| find.offset.abs_diff(offset) >= SAME_PLACE);
+        if is_new && known.count() < MAX_FINDS {
             let mut forms = self.forms.clone();
             if forms.is_empty() || pattern.form != PLAINTEXT {
                 forms.push(pattern.form);
