@@ -16,8 +16,8 @@ use std::error::Error;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
 
-#[tokio::main]
 /// The whole of it.
+#[tokio::main]
 pub async fn main() -> Result<(), Box<dyn Error>> {
     let (alice, data) = (Identity::generate()?, tempfile::tempdir()?);
     let listener = TcpListener::bind("127.0.0.1:0").await?;

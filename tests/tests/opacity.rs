@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 #[path = "../../examples/rust/opacity.rs"]
-#[allow(clippy::print_stdout)]
+#[allow(clippy::print_stdout, unreachable_pub)] // An example of its own, and a module here.
 mod example;
 
 /// What `TEXT` looks like in other forms was made by Python.
@@ -554,17 +554,13 @@ async fn a_server_that_takes_replays_is_found() {
     assert_eq!(failed(&report), expected, "{report}");
 }
 
+/// It could not tell who signs from who has signed somebody else's exchange anew, so it lets in nobody whose exchange names a signer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_checks_no_signature_is_found() {
     let app = App::start(|layer| layer, |rule| rule, false).await;
     let report = app.check(http()).await;
-    let of_signature = ["stripped signature", "stripped signature-input"];
-    assert_eq!(
-        accepted(&report, "echo"),
-        [&of_signature[..], &["stripped content-digest"]].concat(),
-        "{report}"
-    );
-    assert_eq!(accepted(&report, "list"), of_signature);
+    let names: Vec<_> = failed(&report).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["echo: untouched", "list: untouched"], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
