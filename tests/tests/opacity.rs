@@ -1,5 +1,12 @@
 //! The opacity kit on an app that is opaque, and on apps that each break one thing: every detector has to fire.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::string_slice,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs
+)]
 
 use axum::Router;
 use axum::extract::{OriginalUri, State};
@@ -19,7 +26,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 #[path = "../../examples/rust/opacity.rs"]
-#[allow(clippy::print_stdout, unreachable_pub)] // An example of its own, and a module here.
+#[allow(unreachable_pub)] // An example of its own, and a module here.
 mod example;
 
 /// What `TEXT` looks like in other forms was made by Python.
