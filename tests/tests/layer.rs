@@ -4,7 +4,8 @@
 use axum::extract::ConnectInfo;
 use sealwire::http::{
     Carriage, ENVELOPE_MEDIA_TYPE, ExchangeService, InPlace, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, LastSeen,
-    MemoryReplayCache, Operation, Origin, RequestHead, SealwireLayer, Target, TrustedKeys,
+    MemoryReplayCache, Operation, Origin, RequestHead, RequestSigner, SealwireLayer, SignedBody, Target,
+    TrustedKeys,
 };
 use sealwire::{Identity, MemoryStore};
 use sealwire_tests::loopback::{
@@ -255,9 +256,10 @@ async fn instances_that_share_a_cache_share_what_they_have_seen() {
     // A process that has just begun does not know what was there before.
     let young = Service::start(|layer| layer.replay(Arc::new(MemoryReplayCache::new(9, now() + 5)))).await;
     refused(&young, &young.craft("GET", "/a").seal(&young).0, 400, Operation::Open, "Expired").await;
-    let cache = Arc::new(MemoryReplayCache::new(9, now() + 5));
+    let cache = Arc::new(MemoryReplayCache::new(9, now() - 5));
     let young = Service::gateway(|layer| layer.verify(known_devices()).replay(cache)).await;
-    let signed = young.craft("GET", "/a").signed_by(&DEVICE).plain();
+    let mut signed = young.craft("GET", "/a").plain();
+    RequestSigner::new(&DEVICE).sign(&mut signed.head, SignedBody::None, now() - 10).unwrap();
     refused(&young, &signed, 401, Operation::Verify, "Expired").await;
 }
 
