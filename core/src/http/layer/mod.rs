@@ -402,15 +402,7 @@ impl Shared {
         if let Some(answer) = self.publish(&request) {
             return Ok(Entry::Answer(answer));
         }
-        let path = request.uri().path();
-        let exception = self.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
-        let demand = exception.map_or(
-            Demand {
-                exchange: self.exchanges.is_some(),
-                signature: self.verifier.is_some() || self.exchanges.is_none(),
-            },
-            |(_, demand)| *demand,
-        );
+        let demand = self.demand(request.uri().path());
         if !demand.exchange && !demand.signature {
             return Ok(Entry::Request(Box::new(Entered { request, sealer: None, started, held: None })));
         }
@@ -420,6 +412,16 @@ impl Shared {
             self.tell(refusal.operation, refusal.error.code(), 0, started, key_id);
         }
         entered
+    }
+
+    /// What is demanded at a path.
+    fn demand(&self, path: &str) -> Demand {
+        let exception = self.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
+        let everywhere = Demand {
+            exchange: self.exchanges.is_some(),
+            signature: self.verifier.is_some() || self.exchanges.is_none(),
+        };
+        exception.map_or(everywhere, |(_, demand)| *demand)
     }
 
     /// What the layer itself publishes.
@@ -608,6 +610,10 @@ impl Shared {
         if self.verifier.is_some() {
             let signer = verified.as_ref().map(|verified| verified.signer.key_id().to_string());
             unadmitted.check_signer(signer.as_deref()).map_err(refuse(Operation::Verify))?;
+        }
+        // A tunnel that takes unsigned requests leads to paths that do, and to no others.
+        if verified.is_none() && self.demand(unadmitted.path()).signature {
+            return Err(Refusal { operation: Operation::Verify, error: Error::Rejected });
         }
         self.remember_nonce(verified.as_ref(), now).await.map_err(refuse(Operation::Verify))?;
         let (made, until) = (unadmitted.made(), unadmitted.keep_until());
