@@ -120,6 +120,24 @@ async fn who_did_not_sign_is_told_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_unsigned_tunnel_leads_only_to_where_unsigned_requests_may_go() {
+    let service = Service::start_as(
+        None,
+        |exchanges| exchanges.tunnel("/gateway"),
+        |layer| {
+            let layer = layer.verify(known_devices()).unsigned("/gateway");
+            layer.and_then(|layer| layer.unsigned("/login")).unwrap()
+        },
+    )
+    .await;
+    let target = Target::new(Origin::parse(&service.origin).unwrap(), "/gateway").unwrap();
+    let tunnel =
+        |path: &str| service.craft("GET", path).by(Carriage::Tunnel(target.clone())).seal(&service).0;
+    assert_eq!(tunnel("/login").send(&service).await.status, 200);
+    refused(&service, &tunnel("/a"), 401, Operation::Verify, "Rejected").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_exchange_is_for_one_place_once() {
     let service =
         Service::start_as(None, |exchanges| exchanges.max_body(1000).tunnel("/gateway"), |layer| layer).await;
