@@ -32,13 +32,16 @@ const DEFAULT_MAX_BODY: u64 = 64 * 1024 * 1024;
 /// Sends requests as a [`Policy`] says: sealed to a service, sealed to people, signed, or not at all.
 ///
 /// It has `reqwest`'s shape. Cheap to clone; clones share what they know of services' keys. Build the `reqwest::Client` with
-/// `redirect(Policy::none())`: an answer from another URL than the one asked is [`Error::Unsealed`]. Source: SPEC §18 to §21.
+/// `redirect(Policy::none())`: an answer from another URL than the one asked is [`Error::Unsealed`], but the request has gone there then.
+/// What that client adds by itself, such as default headers and a cookie jar's cookies, travels **outside** of exchanges. Trust on first
+/// use needs a [`Client::last_seen`] that outlives the process. Source: SPEC §18 to §21.
 ///
 /// ```no_run
-/// # async fn example(policy: sealwire::http::Policy, alice: sealwire::Identity) -> sealwire::Result<()> {
+/// # async fn example(policy: sealwire::http::Policy, alice: sealwire::Identity) -> Result<(), Box<dyn std::error::Error>> {
 /// use sealwire::http::Client;
 ///
-/// let client = Client::new(reqwest::Client::new(), policy).identity(alice);
+/// let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
+/// let client = Client::new(http, policy).identity(alice);
 /// let note = client.get("https://api.example.com/notes/17").send().await?;
 /// println!("{} wrote {}", note.signer().unwrap(), note.text().await?);
 /// # Ok(())

@@ -37,7 +37,8 @@ impl Operation {
 pub struct Event {
     /// What was done.
     pub operation: Operation,
-    /// How it ended: `ok`, or an error's code. Refusals are all but `ok`.
+    /// How it ended: `ok`, an error's code, or, of [`Operation::Serve`], `app` if the app answered with a server error. A refusal is an
+    /// event of [`Operation::Verify`] or [`Operation::Open`] with a code other than `ok`.
     pub code: &'static str,
     /// `envelope`, `exchange`, `signature`, or several of them joined by `+`.
     pub protection: &'static str,
@@ -57,7 +58,7 @@ pub trait Observer: Send + Sync {
 
 /// Counts events by operation and code, to be exported to wherever metrics go.
 ///
-/// A storm of replays shows in (`Open`, `Replayed`), altered traffic in (`Open`, `Rejected`), a lost key in (`Open`, `InvalidKey`).
+/// A storm of replays shows in (`Open`, `Replayed`), or (`Verify`, `Replayed`) where requests are signed, altered traffic in (`Open`, `Rejected`), a lost key in (`Open`, `InvalidKey`).
 #[derive(Debug, Default)]
 pub struct Counters(Mutex<BTreeMap<(Operation, &'static str), u64>>);
 
