@@ -119,6 +119,6 @@ pub mod fuzzing {
 }
 
 /// Runs the code blocks of the README.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "reqwest", feature = "testing", feature = "tower"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -703,16 +703,6 @@ async fn a_check_needs_calls_that_work() {
 // The documents.
 
 #[test]
-fn the_example_runs_and_the_readme_shows_it() {
+fn the_example_runs() {
     example::main().unwrap();
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let example = std::fs::read_to_string(root.join("examples/rust/opacity.rs")).unwrap();
-    let (_, section) = readme.split_once("## Test that you are opaque").unwrap();
-    let (_, block) = section.split_once("```rust,ignore\n").unwrap();
-    let block = block.split_once("```").unwrap().0;
-    assert!(block.lines().count() > 10);
-    for line in block.lines().map(str::trim) {
-        assert!(example.lines().any(|shown| shown.trim() == line), "not in the example: {line}");
-    }
 }
