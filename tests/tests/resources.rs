@@ -5,7 +5,9 @@ use sealwire::http::{
     Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource, Sender,
 };
 use sealwire::{Error, FileStore, Identity, Keyring, Recipients, SealContext, Sealer, SymmetricKey, to_text};
-use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, Service, copy, device, http, known_devices, person};
+use sealwire_tests::loopback::{
+    DEVICE, OTHER_DEVICE, Proxy, Service, copy, device, http, known_devices, page, person,
+};
 use sealwire_tests::people::note;
 
 /// Notes that the device writes to itself, under `/store/{id}`.
@@ -188,22 +190,26 @@ async fn an_old_version_is_not_served_as_new() {
         let store = FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32]));
         client(&service).last_seen(LastSeen::in_store(store))
     };
-    let serve = |version: u64| {
-        put(
-            &service,
-            "/store/17",
-            ENVELOPE_MEDIA_TYPE,
-            sealed(&note("17"), Some(&DEVICE), Some(version), "v"),
-        );
-    };
     let url = service.url("/store/17");
-    for (version, taken) in
-        [(4, true), (4, true), (3, false), (5, true), (4, false), (u64::MAX, true), (5, false)]
-    {
-        serve(version);
+    for (version, taken) in [
+        (None, true),
+        (Some(0), true),
+        (None, true),
+        (Some(4), true),
+        (Some(4), true),
+        (Some(3), false),
+        (None, false),
+        (Some(0), false),
+        (Some(5), true),
+        (Some(4), false),
+        (Some(u64::MAX), true),
+        (Some(5), false),
+        (None, false),
+    ] {
+        serve(&service, "17", version);
         match get(&start(), &url).await {
-            Ok(read) => assert!(taken && read.about().unwrap().version() == Some(version), "{version}"),
-            Err(error) => assert!(!taken && error == Error::Rejected, "{version}: {error}"),
+            Ok(read) => assert!(taken && read.about().unwrap().version() == version, "{version:?}"),
+            Err(error) => assert!(!taken && error == Error::Rejected, "{version:?}: {error}"),
         }
     }
     // Another note has versions of its own; without a store they are forgotten with the process.
@@ -216,6 +222,73 @@ async fn an_old_version_is_not_served_as_new() {
     assert_eq!(get(&start(), &service.url("/store/19")).await.unwrap_err(), Error::Rejected);
     put(&service, "/store/19", ENVELOPE_MEDIA_TYPE, sealed(&note("19"), Some(&DEVICE), Some(1), "v"));
     assert_eq!(text(&start(), &service.url("/store/19")).await.unwrap(), "v");
+}
+
+fn serve(service: &Service, id: &str, version: Option<u64>) {
+    let envelope = sealed(&note(id), Some(&DEVICE), version, "v");
+    put(service, &format!("/store/{id}"), ENVELOPE_MEDIA_TYPE, envelope);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_not_taken_back() {
+    let service = gateway().await;
+    let rule = Rule::at(&service.origin, "/status/{id}").unwrap().seal(notes()).sign();
+    let client = Client::new(http(), policy(&service, notes()).rule(rule)).identity(device());
+    let write = async |method: &str, path: &str, version: u64| {
+        let request = client.request(method, &service.url(path)).context(note("17"));
+        request.version(version).body("v").send().await.map(|answer| answer.status())
+    };
+    let url = service.url("/store/17");
+    // What the service did not take, and what has no body, is not remembered.
+    assert_eq!(write("PUT", "/status/500", 9).await.unwrap(), 500);
+    client.delete(&url).version(9).send().await.unwrap();
+    serve(&service, "17", Some(4));
+    assert_eq!(text(&client, &url).await.unwrap(), "v");
+
+    for (method, path, version) in [("PUT", "/store/17", 5), ("POST", "/store", 6), ("PATCH", "/store", 7)] {
+        assert!((200..300).contains(&write(method, path, version).await.unwrap()), "{method}");
+        for (served, taken) in [(Some(version - 1), false), (None, false), (Some(version), true)] {
+            serve(&service, "17", served);
+            let expected = if taken { Ok("v".into()) } else { Err(Error::Rejected) };
+            assert_eq!(text(&client, &url).await, expected, "{method} {served:?}");
+        }
+    }
+    // A writer who has lost count learns it.
+    assert_eq!(write("PUT", "/store/17", 6).await, Err(Error::Rejected));
+    assert_eq!(text(&client, &url).await, Err(Error::Rejected));
+    // Nor can the answer to a write hold an older one.
+    serve(&service, "17", Some(7));
+    let stored = service.app.stored.lock().unwrap()["/store/17"].clone();
+    let proxy = Proxy::start().await;
+    proxy.to(&service);
+    proxy.tamper(move |_, _| {
+        let (kind, body) = stored.clone();
+        async move { page(200, &kind, body) }
+    });
+    let rule = Rule::at(&proxy.origin, "/store/{id}").unwrap().seal(notes());
+    let client = Client::new(http(), Policy::new().rule(rule)).identity(device());
+    let url = format!("{}/store/17", proxy.origin);
+    assert_eq!(client.put(&url).version(7).body("w").send().await.unwrap().text().await.unwrap(), "v");
+    assert_eq!(client.put(&url).version(8).body("w").send().await.unwrap_err(), Error::Rejected);
+}
+
+#[test]
+fn processes_that_share_a_store_do_not_lower_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || LastSeen::in_store(FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32])));
+    let (one, other) = (start(), start());
+    one.advance("note", 4).unwrap();
+    other.advance("note", 9).unwrap();
+    assert_eq!(one.advance("note", 5), Err(Error::Rejected));
+    assert_eq!(start().advance("note", 8), Err(Error::Rejected));
+    // Neither does it help to take the store away: who has seen it knows it, and puts it back.
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    start().advance("note", 1).unwrap();
+    assert_eq!(other.advance("note", 8), Err(Error::Rejected));
+    other.advance("note", 9).unwrap();
+    assert_eq!(start().advance("note", 8), Err(Error::Rejected));
 }
 
 fn item(id: &serde_json::Value, envelope: &[u8]) -> serde_json::Value {

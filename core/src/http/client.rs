@@ -8,7 +8,7 @@ use super::last_seen::LastSeen;
 use super::message::{Headers, Method, Origin, RequestHead, ResponseHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
 use super::policy::{Policy, Rule, ServiceTrust};
-use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem};
+use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem, remember};
 use super::signature::{RequestSigner, SignedBody};
 use crate::about::About;
 use crate::context::SealContext;
@@ -232,7 +232,8 @@ impl RequestBuilder {
         self
     }
 
-    /// The version of a sealed resource, for readers to compare: count it up with every change.
+    /// The version of a sealed resource, for readers to compare: count it up with every change. Once the service has taken it, this client
+    /// takes no older one; [`Error::Rejected`] then says that a higher one was seen before, and that readers will refuse what was sent.
     pub fn version(mut self, version: u64) -> Self {
         self.with.version = Some(version);
         self
@@ -311,7 +312,7 @@ impl RequestBuilder {
         };
         match sealed {
             None => Ok(sent),
-            Some(context) => client.open_resource(rule, &head, context, sent).await,
+            Some(context) => client.open_resource(rule, &head, context, with.version, sent).await,
         }
     }
 }
@@ -388,10 +389,18 @@ impl Client {
         rule: &Rule,
         head: &RequestHead,
         context: Option<SealContext>,
+        version: Option<u64>,
         sent: Response,
     ) -> Result<Response> {
         let resource = rule.resource.as_ref().ok_or(Error::Misuse("no resource"))?;
         let response_head = sent.head.clone();
+        let wrote = !head.method.is_safe()
+            && (200..300).contains(&response_head.status)
+            && head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
+        // Before anything else of the answer: a server that took the write cannot go on serving what was there before.
+        if let (true, Some(context), Some(version)) = (wrote, &context, version) {
+            remember(&self.seen, context, version)?;
+        }
         let body = sent.bytes().await?;
         if head.method.as_str() == "GET" && resource.is_list() {
             let items = resource.open_list(&response_head, &body, self.unlock()?, &self.seen)?;

@@ -115,7 +115,7 @@ impl SealedResource {
     ///
     /// # Errors
     /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Rejected`] for another sender, an unsigned one or an
-    /// older version, and those of [`open`](crate::open()).
+    /// older version (none counts as 0), and those of [`open`](crate::open()).
     pub fn open_body(
         &self,
         head: &ResponseHead,
@@ -141,10 +141,8 @@ impl SealedResource {
     ) -> Result<Opened> {
         let expect = Expect::OneOf(self.senders.clone());
         let opened = Opener::new(keys, context).expect(expect).open(envelope)?;
-        if let Some(version) = opened.about.version() {
-            let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
-            seen.advance(&name, version)?;
-        }
+        // Without a version it counts as 0: else a writer's first, unversioned envelopes could be served for ever.
+        remember(seen, context, opened.about.version().unwrap_or(0))?;
         Ok(opened)
     }
 
@@ -185,6 +183,12 @@ impl SealedResource {
         };
         items.iter().map(open_item).collect()
     }
+}
+
+/// Refuses a version below one that was seen of this context.
+pub(crate) fn remember(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
+    let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    seen.advance(&name, version)
 }
 
 /// One item of a list.
