@@ -2,13 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sealwire::http::{
-    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource, Sender,
+    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, ResponseHead, Rule, SealedResource,
+    Sender,
 };
-use sealwire::{Error, FileStore, Identity, Keyring, Recipients, SealContext, Sealer, SymmetricKey, to_text};
+use sealwire::{
+    Candidate, Error, FileStore, Identity, Keyring, MemoryStore, Recipients, SealContext, Sealer,
+    SymmetricKey, Unlock, UnlockBudget, UnlockRequest, to_text,
+};
 use sealwire_tests::loopback::{
     DEVICE, OTHER_DEVICE, Proxy, Service, copy, device, http, known_devices, page, person,
 };
 use sealwire_tests::people::note;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Notes that the device writes to itself, under `/store/{id}`.
 fn notes() -> SealedResource {
@@ -346,18 +352,105 @@ async fn a_bad_item_does_not_spoil_a_list() {
         ("application/json", r#"[{"id":-1}]"#, "Malformed"),
         ("application/json", r#"[{"id":1.5}]"#, "Malformed"),
         ("application/json", r#"[{"id":null}]"#, "Malformed"),
+        ("application/json", r#"[{"id":{}}]"#, "Malformed"),
+        ("application/json", r#"[{"id":[1]}]"#, "Malformed"),
+        ("application/json", r#"[{"id":18446744073709551616}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"id":1}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"\u0069d":2}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"sealed":"","sealed":""}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"sealed":null,"sealed":""}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1}]]"#, "Malformed"),
+        ("application/json", r#"[{"id":1},]"#, "Malformed"),
+        ("application/json", r#"[{"id":1}"#, "Malformed"),
         ("application/json", "", "Malformed"),
         ("application/json", &"[".repeat(100_000), "Malformed"),
         ("application/json", &many, "TooLarge"),
+        ("application/json", &(many.trim_end_matches(']').to_owned() + ",and so on"), "TooLarge"),
+        ("application/json", &many.replacen("{\"id\":1},", "", 1), "ok"),
         ("text/html", "<h1>x</h1>", "Unsealed"),
         ("application/jsonx", "[]", "Unsealed"),
     ] {
         put(&service, "/store/all", kind, body.to_owned());
-        let error = get(&client(&service), &url).await.unwrap_err();
-        assert_eq!(error.code(), expected, "{kind}");
+        let code = get(&client(&service), &url).await.map_or_else(|error| error.code(), |_| "ok");
+        assert_eq!(code, expected, "{kind}: {body:.80}");
     }
     service.app.stored.lock().unwrap().clear();
     assert_eq!(get(&client(&service), &url).await.unwrap_err(), Error::Unsealed { status: 404 });
+}
+
+#[test]
+fn a_list_is_read_for_its_ids_and_envelopes_only() {
+    let list = notes().list("id", "sealed");
+    let envelope = to_text(&sealed(&note("1"), Some(&DEVICE), None, "one"));
+    let mut head = ResponseHead::new(200).unwrap();
+    head.headers.set("content-type", "application/json").unwrap();
+    let open = |body: &[u8]| {
+        let seen = LastSeen::in_store(MemoryStore::default());
+        let items = list.open_list(&head, body, &*DEVICE, &seen)?;
+        let found = items.iter().map(|item| (item.id.clone(), opened(item).map_err(|error| error.code())));
+        Ok::<_, Error>(found.collect::<Vec<_>>())
+    };
+    let one = Ok(vec![("1".to_owned(), Ok("one".to_owned()))]);
+    // What is built in memory has a nesting that serde_json limits to 128; what is skipped has none.
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for other in [&*deep, "1e999999", "-0", "{\"id\":2,\"id\":3}", "\"\\n\"", "null"] {
+        let body = format!(r#" [ {{"x":{other},"id":1,"sealed":"{envelope}","x":{other}}} ] "#);
+        assert_eq!(open(body.as_bytes()), one, "{other:.20}");
+    }
+    // Escapes are another spelling of the same text.
+    let body = format!(
+        r#"[{{"\u0069d":"\u0031","s\u0065aled":"\u{:04x}{}"}}]"#,
+        envelope.as_bytes()[0],
+        &envelope[1..]
+    );
+    assert_eq!(open(body.as_bytes()), one);
+    // What is not text is no envelope.
+    for other in ["null", "true", "1", "-1", "1.5", "[\"x\",[]]", "{\"x\":{}}"] {
+        let body = format!(r#"[{{"id":"1","sealed":{other}}},{{"id":1,"sealed":"{envelope}"}}]"#);
+        let expected = vec![("1".to_owned(), Err("Unsealed")), ("1".to_owned(), Ok("one".to_owned()))];
+        assert_eq!(open(body.as_bytes()), Ok(expected), "{other}");
+    }
+    assert_eq!(open(b"[{\"id\":1,\"x\":\"\xff\"}]").unwrap_err().code(), "Malformed");
+}
+
+/// The device's keys; they note how many turns others have had by each use.
+struct Watched {
+    turns: Arc<AtomicUsize>,
+    at: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Unlock for Watched {
+    fn unlock(
+        &self,
+        request: &UnlockRequest<'_>,
+        budget: &mut UnlockBudget,
+    ) -> Result<Option<Candidate>, Error> {
+        self.at.lock().unwrap().push(self.turns.load(Ordering::Relaxed));
+        DEVICE.unlock(request, budget)
+    }
+}
+
+/// On a single thread, where only who is let run runs.
+#[tokio::test]
+async fn others_run_while_a_list_is_opened() {
+    let service = gateway().await;
+    let (turns, at) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let client = client(&service).keys(Watched { turns: turns.clone(), at: Arc::clone(&at) });
+    let envelope = sealed(&note("1"), Some(&DEVICE), None, "one");
+    let list = serde_json::Value::from(vec![item(&1.into(), &envelope); 100]);
+    put(&service, "/store/all", "application/json", list.to_string());
+    let other = tokio::spawn(async move {
+        loop {
+            turns.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let items = get(&client, &service.url("/store/all")).await.unwrap().into_list();
+    other.abort();
+    assert!(items.iter().all(|item| opened(item) == Ok("one".into())));
+    let at = at.lock().unwrap();
+    assert_eq!(at.len(), 100);
+    assert!(at.windows(2).all(|two| two[0] < two[1]), "{at:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

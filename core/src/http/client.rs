@@ -403,7 +403,20 @@ impl Client {
         }
         let body = sent.bytes().await?;
         if head.method.as_str() == "GET" && resource.is_list() {
-            let items = resource.open_list(&response_head, &body, self.unlock()?, &self.seen)?;
+            let mut items = Vec::new();
+            for entry in resource.read_list(&response_head, &body)? {
+                items.push(resource.open_entry(entry, &response_head, self.unlock()?, &self.seen));
+                // Thousands of envelopes are seconds of work: others run between, and who has waited enough can stop it.
+                let mut yielded = false;
+                std::future::poll_fn(|context| {
+                    if std::mem::replace(&mut yielded, true) {
+                        return Poll::Ready(());
+                    }
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+            }
             return Ok(Response { list: items, ..Response::whole(response_head, Vec::new()) });
         }
         let is_envelope = head.method.as_str() != "HEAD"
