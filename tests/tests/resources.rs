@@ -2,11 +2,19 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sealwire::http::{
-    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, Rule, SealedResource, Sender,
+    Client, ENVELOPE_MEDIA_TYPE, LastSeen, ListItem, Policy, Response, ResponseHead, Rule, SealedResource,
+    Sender,
 };
-use sealwire::{Error, FileStore, Identity, Keyring, Recipients, SealContext, Sealer, SymmetricKey, to_text};
-use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, Service, copy, device, http, known_devices, person};
+use sealwire::{
+    Candidate, Error, FileStore, Identity, Keyring, MemoryStore, Recipients, SealContext, Sealer,
+    SymmetricKey, Unlock, UnlockBudget, UnlockRequest, to_text,
+};
+use sealwire_tests::loopback::{
+    DEVICE, OTHER_DEVICE, Proxy, Service, copy, device, http, known_devices, page, person,
+};
 use sealwire_tests::people::note;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// Notes that the device writes to itself, under `/store/{id}`.
 fn notes() -> SealedResource {
@@ -188,22 +196,26 @@ async fn an_old_version_is_not_served_as_new() {
         let store = FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32]));
         client(&service).last_seen(LastSeen::in_store(store))
     };
-    let serve = |version: u64| {
-        put(
-            &service,
-            "/store/17",
-            ENVELOPE_MEDIA_TYPE,
-            sealed(&note("17"), Some(&DEVICE), Some(version), "v"),
-        );
-    };
     let url = service.url("/store/17");
-    for (version, taken) in
-        [(4, true), (4, true), (3, false), (5, true), (4, false), (u64::MAX, true), (5, false)]
-    {
-        serve(version);
+    for (version, taken) in [
+        (None, true),
+        (Some(0), true),
+        (None, true),
+        (Some(4), true),
+        (Some(4), true),
+        (Some(3), false),
+        (None, false),
+        (Some(0), false),
+        (Some(5), true),
+        (Some(4), false),
+        (Some(u64::MAX), true),
+        (Some(5), false),
+        (None, false),
+    ] {
+        serve(&service, "17", version);
         match get(&start(), &url).await {
-            Ok(read) => assert!(taken && read.about().unwrap().version() == Some(version), "{version}"),
-            Err(error) => assert!(!taken && error == Error::Rejected, "{version}: {error}"),
+            Ok(read) => assert!(taken && read.about().unwrap().version() == version, "{version:?}"),
+            Err(error) => assert!(!taken && error == Error::Rejected, "{version:?}: {error}"),
         }
     }
     // Another note has versions of its own; without a store they are forgotten with the process.
@@ -216,6 +228,73 @@ async fn an_old_version_is_not_served_as_new() {
     assert_eq!(get(&start(), &service.url("/store/19")).await.unwrap_err(), Error::Rejected);
     put(&service, "/store/19", ENVELOPE_MEDIA_TYPE, sealed(&note("19"), Some(&DEVICE), Some(1), "v"));
     assert_eq!(text(&start(), &service.url("/store/19")).await.unwrap(), "v");
+}
+
+fn serve(service: &Service, id: &str, version: Option<u64>) {
+    let envelope = sealed(&note(id), Some(&DEVICE), version, "v");
+    put(service, &format!("/store/{id}"), ENVELOPE_MEDIA_TYPE, envelope);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_is_not_taken_back() {
+    let service = gateway().await;
+    let rule = Rule::at(&service.origin, "/status/{id}").unwrap().seal(notes()).sign();
+    let client = Client::new(http(), policy(&service, notes()).rule(rule)).identity(device());
+    let write = async |method: &str, path: &str, version: u64| {
+        let request = client.request(method, &service.url(path)).context(note("17"));
+        request.version(version).body("v").send().await.map(|answer| answer.status())
+    };
+    let url = service.url("/store/17");
+    // What the service did not take, and what has no body, is not remembered.
+    assert_eq!(write("PUT", "/status/500", 9).await.unwrap(), 500);
+    client.delete(&url).version(9).send().await.unwrap();
+    serve(&service, "17", Some(4));
+    assert_eq!(text(&client, &url).await.unwrap(), "v");
+
+    for (method, path, version) in [("PUT", "/store/17", 5), ("POST", "/store", 6), ("PATCH", "/store", 7)] {
+        assert!((200..300).contains(&write(method, path, version).await.unwrap()), "{method}");
+        for (served, taken) in [(Some(version - 1), false), (None, false), (Some(version), true)] {
+            serve(&service, "17", served);
+            let expected = if taken { Ok("v".into()) } else { Err(Error::Rejected) };
+            assert_eq!(text(&client, &url).await, expected, "{method} {served:?}");
+        }
+    }
+    // A writer who has lost count learns it.
+    assert_eq!(write("PUT", "/store/17", 6).await, Err(Error::Rejected));
+    assert_eq!(text(&client, &url).await, Err(Error::Rejected));
+    // Nor can the answer to a write hold an older one.
+    serve(&service, "17", Some(7));
+    let stored = service.app.stored.lock().unwrap()["/store/17"].clone();
+    let proxy = Proxy::start().await;
+    proxy.to(&service);
+    proxy.tamper(move |_, _| {
+        let (kind, body) = stored.clone();
+        async move { page(200, &kind, body) }
+    });
+    let rule = Rule::at(&proxy.origin, "/store/{id}").unwrap().seal(notes());
+    let client = Client::new(http(), Policy::new().rule(rule)).identity(device());
+    let url = format!("{}/store/17", proxy.origin);
+    assert_eq!(client.put(&url).version(7).body("w").send().await.unwrap().text().await.unwrap(), "v");
+    assert_eq!(client.put(&url).version(8).body("w").send().await.unwrap_err(), Error::Rejected);
+}
+
+#[test]
+fn processes_that_share_a_store_do_not_lower_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = || LastSeen::in_store(FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32])));
+    let (one, other) = (start(), start());
+    one.advance("note", 4).unwrap();
+    other.advance("note", 9).unwrap();
+    assert_eq!(one.advance("note", 5), Err(Error::Rejected));
+    assert_eq!(start().advance("note", 8), Err(Error::Rejected));
+    // Neither does it help to take the store away: who has seen it knows it, and puts it back.
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    start().advance("note", 1).unwrap();
+    assert_eq!(other.advance("note", 8), Err(Error::Rejected));
+    other.advance("note", 9).unwrap();
+    assert_eq!(start().advance("note", 8), Err(Error::Rejected));
 }
 
 fn item(id: &serde_json::Value, envelope: &[u8]) -> serde_json::Value {
@@ -273,18 +352,105 @@ async fn a_bad_item_does_not_spoil_a_list() {
         ("application/json", r#"[{"id":-1}]"#, "Malformed"),
         ("application/json", r#"[{"id":1.5}]"#, "Malformed"),
         ("application/json", r#"[{"id":null}]"#, "Malformed"),
+        ("application/json", r#"[{"id":{}}]"#, "Malformed"),
+        ("application/json", r#"[{"id":[1]}]"#, "Malformed"),
+        ("application/json", r#"[{"id":18446744073709551616}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"id":1}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"\u0069d":2}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"sealed":"","sealed":""}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1,"sealed":null,"sealed":""}]"#, "Malformed"),
+        ("application/json", r#"[{"id":1}]]"#, "Malformed"),
+        ("application/json", r#"[{"id":1},]"#, "Malformed"),
+        ("application/json", r#"[{"id":1}"#, "Malformed"),
         ("application/json", "", "Malformed"),
         ("application/json", &"[".repeat(100_000), "Malformed"),
         ("application/json", &many, "TooLarge"),
+        ("application/json", &(many.trim_end_matches(']').to_owned() + ",and so on"), "TooLarge"),
+        ("application/json", &many.replacen("{\"id\":1},", "", 1), "ok"),
         ("text/html", "<h1>x</h1>", "Unsealed"),
         ("application/jsonx", "[]", "Unsealed"),
     ] {
         put(&service, "/store/all", kind, body.to_owned());
-        let error = get(&client(&service), &url).await.unwrap_err();
-        assert_eq!(error.code(), expected, "{kind}");
+        let code = get(&client(&service), &url).await.map_or_else(|error| error.code(), |_| "ok");
+        assert_eq!(code, expected, "{kind}: {body:.80}");
     }
     service.app.stored.lock().unwrap().clear();
     assert_eq!(get(&client(&service), &url).await.unwrap_err(), Error::Unsealed { status: 404 });
+}
+
+#[test]
+fn a_list_is_read_for_its_ids_and_envelopes_only() {
+    let list = notes().list("id", "sealed");
+    let envelope = to_text(&sealed(&note("1"), Some(&DEVICE), None, "one"));
+    let mut head = ResponseHead::new(200).unwrap();
+    head.headers.set("content-type", "application/json").unwrap();
+    let open = |body: &[u8]| {
+        let seen = LastSeen::in_store(MemoryStore::default());
+        let items = list.open_list(&head, body, &*DEVICE, &seen)?;
+        let found = items.iter().map(|item| (item.id.clone(), opened(item).map_err(|error| error.code())));
+        Ok::<_, Error>(found.collect::<Vec<_>>())
+    };
+    let one = Ok(vec![("1".to_owned(), Ok("one".to_owned()))]);
+    // What is built in memory has a nesting that serde_json limits to 128; what is skipped has none.
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    for other in [&*deep, "1e999999", "-0", "{\"id\":2,\"id\":3}", "\"\\n\"", "null"] {
+        let body = format!(r#" [ {{"x":{other},"id":1,"sealed":"{envelope}","x":{other}}} ] "#);
+        assert_eq!(open(body.as_bytes()), one, "{other:.20}");
+    }
+    // Escapes are another spelling of the same text.
+    let body = format!(
+        r#"[{{"\u0069d":"\u0031","s\u0065aled":"\u{:04x}{}"}}]"#,
+        envelope.as_bytes()[0],
+        &envelope[1..]
+    );
+    assert_eq!(open(body.as_bytes()), one);
+    // What is not text is no envelope.
+    for other in ["null", "true", "1", "-1", "1.5", "[\"x\",[]]", "{\"x\":{}}"] {
+        let body = format!(r#"[{{"id":"1","sealed":{other}}},{{"id":1,"sealed":"{envelope}"}}]"#);
+        let expected = vec![("1".to_owned(), Err("Unsealed")), ("1".to_owned(), Ok("one".to_owned()))];
+        assert_eq!(open(body.as_bytes()), Ok(expected), "{other}");
+    }
+    assert_eq!(open(b"[{\"id\":1,\"x\":\"\xff\"}]").unwrap_err().code(), "Malformed");
+}
+
+/// The device's keys; they note how many turns others have had by each use.
+struct Watched {
+    turns: Arc<AtomicUsize>,
+    at: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Unlock for Watched {
+    fn unlock(
+        &self,
+        request: &UnlockRequest<'_>,
+        budget: &mut UnlockBudget,
+    ) -> Result<Option<Candidate>, Error> {
+        self.at.lock().unwrap().push(self.turns.load(Ordering::Relaxed));
+        DEVICE.unlock(request, budget)
+    }
+}
+
+/// On a single thread, where only who is let run runs.
+#[tokio::test]
+async fn others_run_while_a_list_is_opened() {
+    let service = gateway().await;
+    let (turns, at) = (Arc::new(AtomicUsize::new(0)), Arc::default());
+    let client = client(&service).keys(Watched { turns: turns.clone(), at: Arc::clone(&at) });
+    let envelope = sealed(&note("1"), Some(&DEVICE), None, "one");
+    let list = serde_json::Value::from(vec![item(&1.into(), &envelope); 100]);
+    put(&service, "/store/all", "application/json", list.to_string());
+    let other = tokio::spawn(async move {
+        loop {
+            turns.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let items = get(&client, &service.url("/store/all")).await.unwrap().into_list();
+    other.abort();
+    assert!(items.iter().all(|item| opened(item) == Ok("one".into())));
+    let at = at.lock().unwrap();
+    assert_eq!(at.len(), 100);
+    assert!(at.windows(2).all(|two| two[0] < two[1]), "{at:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use super::last_seen::LastSeen;
 use super::message::{Headers, Method, Origin, RequestHead, ResponseHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
 use super::policy::{Policy, Rule, ServiceTrust};
-use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem};
+use super::resource::{ENVELOPE_MEDIA_TYPE, ListItem, remember};
 use super::signature::{RequestSigner, SignedBody};
 use crate::about::About;
 use crate::context::SealContext;
@@ -234,7 +234,8 @@ impl RequestBuilder {
         self
     }
 
-    /// The version of a sealed resource, for readers to compare: count it up with every change.
+    /// The version of a sealed resource, for readers to compare: count it up with every change. Once the service has taken it, this client
+    /// takes no older one; [`Error::Rejected`] then says that a higher one was seen before, and that readers will refuse what was sent.
     pub fn version(mut self, version: u64) -> Self {
         self.with.version = Some(version);
         self
@@ -313,7 +314,7 @@ impl RequestBuilder {
         };
         match sealed {
             None => Ok(sent),
-            Some(context) => client.open_resource(rule, &head, context, sent).await,
+            Some(context) => client.open_resource(rule, &head, context, with.version, sent).await,
         }
     }
 }
@@ -390,13 +391,34 @@ impl Client {
         rule: &Rule,
         head: &RequestHead,
         context: Option<SealContext>,
+        version: Option<u64>,
         sent: Response,
     ) -> Result<Response> {
         let resource = rule.resource.as_ref().ok_or(Error::Misuse("no resource"))?;
         let response_head = sent.head.clone();
+        let wrote = !head.method.is_safe()
+            && (200..300).contains(&response_head.status)
+            && head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
+        // Before anything else of the answer: a server that took the write cannot go on serving what was there before.
+        if let (true, Some(context), Some(version)) = (wrote, &context, version) {
+            remember(&self.seen, context, version)?;
+        }
         let body = sent.bytes().await?;
         if head.method.as_str() == "GET" && resource.is_list() {
-            let items = resource.open_list(&response_head, &body, self.unlock()?, &self.seen)?;
+            let mut items = Vec::new();
+            for entry in resource.read_list(&response_head, &body)? {
+                items.push(resource.open_entry(entry, &response_head, self.unlock()?, &self.seen));
+                // Thousands of envelopes are seconds of work: others run between, and who has waited enough can stop it.
+                let mut yielded = false;
+                std::future::poll_fn(|context| {
+                    if std::mem::replace(&mut yielded, true) {
+                        return Poll::Ready(());
+                    }
+                    context.waker().wake_by_ref();
+                    Poll::Pending
+                })
+                .await;
+            }
             return Ok(Response { list: items, ..Response::whole(response_head, Vec::new()) });
         }
         let is_envelope = head.method.as_str() != "HEAD"

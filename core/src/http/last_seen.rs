@@ -29,7 +29,7 @@ const MAX_PINS: u64 = 16;
 #[derive(Clone)]
 pub struct LastSeen {
     store: Arc<dyn SecretStore + Send + Sync>,
-    /// What is in the store, so that it is read once and changed by one thread at a time.
+    /// What this process has seen, whatever becomes of the store; also the lock under which the store is read and changed.
     known: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
@@ -40,21 +40,21 @@ impl LastSeen {
         Self { store: Arc::new(store), known: Arc::default() }
     }
 
-    /// Refuses `number` if a higher one was seen of `thing`, and remembers it otherwise.
+    /// Refuses `number` if a higher one was seen of `thing`, and remembers it otherwise. What was never seen has the number 0.
+    ///
+    /// Several processes may share a store: each reads it every time, and puts back what another that wrote at the same moment has lowered
+    /// once it sees that number again. A store has no lock of its own, so until then a third process may take the lower one.
     ///
     /// # Errors
     /// [`Error::Rejected`] if it is lower; [`Error::Store`] if it cannot be remembered.
     pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
         let name = format!("seen.{}", name_of(thing));
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = match known.get(&name) {
-            Some(last) => Some(*last),
-            None => self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?,
-        };
-        if last.is_some_and(|last| number < last) {
+        let saved = self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
+        if number < known.get(&name).map_or(saved, |last| saved.max(*last)) {
             return Err(Error::Rejected);
         }
-        if last != Some(number) {
+        if number != saved {
             self.store.save(&name, &SecretBytes::new(number.to_be_bytes().to_vec()))?;
         }
         known.insert(name, number);

@@ -1,5 +1,9 @@
 //! Sealed resources: bodies that a service stores for people and cannot read (SPEC §20).
 
+mod list;
+
+pub(crate) use list::Entry;
+
 use super::last_seen::LastSeen;
 use super::message::ResponseHead;
 use super::pattern::Params;
@@ -14,7 +18,6 @@ use crate::suite::Signer;
 
 /// The media type of an envelope.
 pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.sealwire";
-const MAX_LIST: usize = 10_000;
 
 /// One kind of resource whose bodies are sealed to people and signed.
 ///
@@ -115,7 +118,7 @@ impl SealedResource {
     ///
     /// # Errors
     /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Rejected`] for another sender, an unsigned one or an
-    /// older version, and those of [`open`](crate::open()).
+    /// older version (none counts as 0), and those of [`open`](crate::open()).
     pub fn open_body(
         &self,
         head: &ResponseHead,
@@ -141,14 +144,15 @@ impl SealedResource {
     ) -> Result<Opened> {
         let expect = Expect::OneOf(self.senders.clone());
         let opened = Opener::new(keys, context).expect(expect).open(envelope)?;
-        if let Some(version) = opened.about.version() {
-            let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
-            seen.advance(&name, version)?;
-        }
+        // Without a version it counts as 0: else a writer's first, unversioned envelopes could be served for ever.
+        remember(seen, context, opened.about.version().unwrap_or(0))?;
         Ok(opened)
     }
 
     /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
+    ///
+    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; [`Client`](super::Client) lets
+    /// other tasks run between two of them.
     ///
     /// # Errors
     /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Malformed`] for JSON of another shape, [`Error::TooLarge`]
@@ -160,31 +164,41 @@ impl SealedResource {
         keys: &dyn Unlock,
         seen: &LastSeen,
     ) -> Result<Vec<ListItem>> {
+        let entries = self.read_list(head, body)?;
+        Ok(entries.into_iter().map(|entry| self.open_entry(entry, head, keys, seen)).collect())
+    }
+
+    /// What there is to open; nothing is opened yet.
+    pub(crate) fn read_list<'b>(&self, head: &ResponseHead, body: &'b [u8]) -> Result<Vec<Entry<'b>>> {
         let shape = self.list.as_ref().ok_or(Error::Misuse("the rule says nothing of a list"))?;
         let media_type =
             head.headers.text("content-type")?.map(|value| value.split(';').next().unwrap_or_default());
         if !(200..300).contains(&head.status) || media_type.map(str::trim) != Some("application/json") {
             return Err(Error::Unsealed { status: head.status });
         }
-        let malformed = Error::Malformed("a list is a JSON array of objects with ids");
-        let items: Vec<serde_json::Value> = serde_json::from_slice(body).map_err(|_| malformed)?;
-        if items.len() > MAX_LIST {
-            return Err(Error::TooLarge("a list has at most 10000 items"));
-        }
-        let open_item = |item: &serde_json::Value| {
-            let id = match item.get(&shape.id_member) {
-                Some(serde_json::Value::String(text)) => text.clone(),
-                Some(serde_json::Value::Number(number)) => number.as_u64().ok_or(malformed)?.to_string(),
-                _ => return Err(malformed),
-            };
-            let envelope = item.get(&shape.envelope_member).and_then(|text| text.as_str());
-            let opened = envelope.ok_or(Error::Unsealed { status: head.status }).and_then(from_text);
-            let opened =
-                opened.and_then(|bytes| self.open_envelope(&bytes, keys, &self.context_of(&id), seen));
-            Ok(ListItem { id, opened })
-        };
-        items.iter().map(open_item).collect()
+        shape.read(body)
     }
+
+    pub(crate) fn open_entry(
+        &self,
+        entry: Entry<'_>,
+        head: &ResponseHead,
+        keys: &dyn Unlock,
+        seen: &LastSeen,
+    ) -> ListItem {
+        let Entry { id, envelope } = entry;
+        let envelope = envelope.ok_or(Error::Unsealed { status: head.status });
+        let opened = envelope
+            .and_then(|text| from_text(&text))
+            .and_then(|bytes| self.open_envelope(&bytes, keys, &self.context_of(&id), seen));
+        ListItem { id, opened }
+    }
+}
+
+/// Refuses a version below one that was seen of this context.
+pub(crate) fn remember(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
+    let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
+    seen.advance(&name, version)
 }
 
 /// One item of a list.
