@@ -4,6 +4,7 @@
 //! through its standard input, secrets too: arguments and environments can be read by others.
 
 use crate::Outcome;
+use crate::script::now;
 use crate::server::{self, AccessLog, Server, Setup};
 use crate::store::{Place, Store};
 use sealwire::http::{Origin, RedisReplayCache, ServiceKeys};
