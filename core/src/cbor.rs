@@ -272,6 +272,11 @@ impl Default for Writer {
 
 /// The sink is a `Vec`, so no write can fail: the results that say so are dropped here, once.
 impl Writer {
+    /// One that does not grow up to `bytes`, for secrets.
+    pub(crate) fn with_capacity(bytes: usize) -> Self {
+        Self(Encoder::new(Vec::with_capacity(bytes)))
+    }
+
     pub(crate) fn uint(mut self, n: u64) -> Self {
         drop(self.0.u64(n));
         self

@@ -3,9 +3,9 @@
 
 use axum::extract::ConnectInfo;
 use sealwire::http::{
-    Carriage, ENVELOPE_MEDIA_TYPE, ExchangeService, InPlace, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, LastSeen,
-    MemoryReplayCache, Operation, Origin, RequestHead, RequestSigner, SealwireLayer, SignedBody, Target,
-    TrustedKeys,
+    Carriage, ENVELOPE_MEDIA_TYPE, ExchangeService, InPlace, KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH,
+    KeyConfig, LastSeen, MemoryReplayCache, Operation, Origin, RequestHead, RequestSigner, SealwireLayer,
+    SignedBody, Target, TrustedKeys,
 };
 use sealwire::{Identity, MemoryStore};
 use sealwire_tests::loopback::{
@@ -237,8 +237,8 @@ async fn instances_that_share_a_cache_share_what_they_have_seen() {
     let cache = Arc::new(MemoryReplayCache::new(100, now() - 1));
     let keys = || {
         let store = MemoryStore::default();
-        SHARED_KEYS.change_keys(|keys| keys.save(&store, "k")).unwrap();
-        sealwire::http::ServiceKeys::load(&store, "k").unwrap().unwrap()
+        SHARED_KEYS.change_keys(|keys| keys.save(&store, "k", now())).unwrap();
+        sealwire::http::ServiceKeys::load(&store, "k", now()).unwrap().unwrap()
     };
     static SHARED_KEYS: LazyLock<ExchangeService> = LazyLock::new(|| {
         ExchangeService::new(Origin::parse("https://api.example.com").unwrap(), service_keys())
@@ -566,7 +566,7 @@ async fn keys_are_published_fresh() {
     assert_eq!((ohttp.status, ohttp.header("content-type")), (200, Some("application/ohttp-keys")));
     assert_eq!(KeyConfig::parse_list(&ohttp.body).unwrap().id(), service.key().id());
 
-    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now())).unwrap();
+    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT)).unwrap();
     let second = get(KEYS_PATH).await;
     let trusted = TrustedKeys::verify(&second.body, &origin, &service.pins, &seen, now()).unwrap();
     assert_eq!(trusted.config(now()).unwrap().id(), service.key().id());

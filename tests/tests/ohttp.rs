@@ -23,11 +23,12 @@ const DATE: &str = "Fri, 15 Jan 2027 08:00:00 GMT";
 fn aes_128_service() -> ExchangeService {
     let mut saved = minicbor::Encoder::new(Vec::new());
     saved.array(3).unwrap().u64(NOW).unwrap().u8(7).unwrap();
-    saved.array(5).unwrap().u8(7).unwrap().u16(0x20).unwrap().u16(1).unwrap().u64(NOW + DAY).unwrap();
+    saved.array(7).unwrap().u8(7).unwrap().u16(0x20).unwrap().u16(1).unwrap();
+    saved.u64(NOW).unwrap().u64(NOW).unwrap().u64(NOW + DAY).unwrap();
     saved.bytes(&[0x42; 32]).unwrap();
     let store = MemoryStore::default();
     store.save("keys", &SecretBytes::new(saved.into_writer())).unwrap();
-    let keys = ServiceKeys::load(&store, "keys").unwrap().unwrap();
+    let keys = ServiceKeys::load(&store, "keys", NOW).unwrap().unwrap();
     ExchangeService::new(origin().unwrap(), keys).tunnel(TUNNEL)
 }
 

@@ -1,7 +1,7 @@
 //! A service's keys: what it keeps and publishes, what a client believes of that, and which requests were seen before.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs)]
 
-use sealwire::http::{KeyConfig, LastSeen, ServiceKeys, ServicePins, TrustedKeys};
+use sealwire::http::{KEY_ROLLOUT, KeyConfig, LastSeen, ServiceKeys, ServicePins, TrustedKeys};
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore, Pin};
 use sealwire_tests::exchanges::{DAY, NOW, origin};
 
@@ -39,7 +39,7 @@ fn key_id(document: &[u8], pins: &ServicePins, seen: &LastSeen, now: u64) -> Res
 }
 
 mod kept {
-    use super::{DAY, Error, NOW, code, origin, x25519};
+    use super::{DAY, Error, KEY_ROLLOUT, NOW, code, origin, x25519};
     use sealwire::http::{ExchangeService, KeyConfig, MAX_KEY_LIFETIME, SealedRequest, ServiceKeys};
     use sealwire::{Aead, Kem, MemoryStore, SecretBytes, SecretStore};
     use sealwire_tests::exchanges::{in_place, receive_pieces, request, seal};
@@ -57,16 +57,18 @@ mod kept {
     #[test]
     fn saved_keys_are_the_same_and_ids_go_on() {
         let store = MemoryStore::default();
-        assert!(ServiceKeys::load(&store, "service").unwrap().is_none());
+        assert!(ServiceKeys::load(&store, "service", NOW).unwrap().is_none());
         let mut keys = x25519(NOW);
         let nth = ids_after(&keys);
-        keys.rotate_with(Kem::XWing, Aead::Aes256Gcm, DAY, NOW + 1).unwrap();
-        keys.save(&store, "service").unwrap();
-        let mut loaded = ServiceKeys::load(&store, "service").unwrap().unwrap();
-        assert_eq!(loaded.ohttp_keys(NOW), keys.ohttp_keys(NOW));
-        assert_eq!((newest(&loaded, NOW), loaded.expires(NOW)), (Ok(nth(1)), keys.expires(NOW)));
+        keys.rotate_with(Kem::XWing, Aead::Aes256Gcm, DAY, NOW).unwrap();
+        keys.save(&store, "service", NOW).unwrap();
+        let mut loaded = ServiceKeys::load(&store, "service", NOW).unwrap().unwrap();
+        for (now, id) in [(NOW, nth(0)), (NOW + KEY_ROLLOUT, nth(1))] {
+            assert_eq!(loaded.ohttp_keys(now), keys.ohttp_keys(now));
+            assert_eq!((newest(&loaded, now), loaded.expires(now)), (Ok(id), keys.expires(now)));
+        }
         loaded.rotate(NOW + 2).unwrap();
-        assert_eq!(newest(&loaded, NOW + 2), Ok(nth(2)));
+        assert_eq!(newest(&loaded, NOW + 2 + KEY_ROLLOUT), Ok(nth(2)));
         // Also when every key has expired in between.
         let later = NOW + 100 * DAY;
         loaded.forget_expired(later);
@@ -79,12 +81,67 @@ mod kept {
     fn what_was_kept_is_service_keys_or_nothing() {
         let store = MemoryStore::default();
         let keys = x25519(NOW);
-        keys.save(&store, "service").unwrap();
+        keys.save(&store, "service", NOW).unwrap();
         let saved = store.load("service").unwrap().unwrap().reveal().to_vec();
         for len in 0..saved.len() {
             store.save("service", &SecretBytes::new(saved[..len].to_vec())).unwrap();
-            assert_eq!(code(ServiceKeys::load(&store, "service")), "Malformed", "{len}");
+            assert_eq!(code(ServiceKeys::load(&store, "service", NOW)), "Malformed", "{len}");
         }
+    }
+
+    #[test]
+    fn expired_keys_are_neither_saved_nor_loaded() {
+        let (ours, theirs) = (MemoryStore::default(), MemoryStore::default());
+        let mut keys = x25519(NOW);
+        keys.rotate(NOW).unwrap();
+        keys.save(&ours, "service", NOW + DAY - 1).unwrap();
+        keys.save(&theirs, "service", NOW + DAY).unwrap();
+        let len = |store: &MemoryStore| store.load("service").unwrap().unwrap().reveal().len();
+        assert!(len(&theirs) + 32 < len(&ours));
+        let loaded = |now| ServiceKeys::load(&ours, "service", now).unwrap().unwrap();
+        assert_eq!(format!("{:?}", loaded(NOW + DAY)), format!("ServiceKeys([{}])", ids_after(&keys)(1)));
+        assert_eq!((loaded(NOW + DAY).has_expired(NOW + DAY), keys.has_expired(NOW + DAY)), (false, true));
+        assert!(!keys.has_expired(NOW + DAY - 1));
+        keys.forget_expired(NOW + DAY);
+        assert!(!keys.has_expired(NOW + DAY));
+    }
+
+    /// Until it is published, other processes have time to load it; then each of them has it.
+    #[test]
+    fn a_new_key_is_understood_before_it_is_published() {
+        let keys = x25519(NOW);
+        let nth = ids_after(&keys);
+        let service = ExchangeService::new(origin().unwrap(), keys);
+        service.change_keys(|keys| keys.rotate(NOW)).unwrap();
+        let at = |now| service.with_keys(|keys| newest(keys, now));
+        assert_eq!((at(NOW), at(NOW + KEY_ROLLOUT - 1)), (Ok(nth(0)), Ok(nth(0))));
+        assert_eq!(at(NOW + KEY_ROLLOUT), Ok(nth(1)));
+        // As a client would of a process whose clock is ahead.
+        let store = MemoryStore::default();
+        service.with_keys(|keys| keys.save(&store, "service", NOW + DAY)).unwrap();
+        let newer = ServiceKeys::load(&store, "service", NOW + DAY).unwrap().unwrap();
+        let newer = ExchangeService::new(origin().unwrap(), newer);
+        let (sealed, _) = seal(&newer, &in_place(), request("POST", "/n").unwrap(), b"x").unwrap();
+        let found = receive_pieces(&service, &sealed.head, &sealed.body, 99, NOW);
+        assert_eq!(found.map(|(arrived, _)| arrived.key_id()), Ok(nth(1)));
+    }
+
+    #[test]
+    fn when_a_new_key_is_published() {
+        let published = |keys: &ServiceKeys, now| (newest(keys, now).unwrap(), keys.ohttp_keys(now).len());
+        let (x25519_len, both_len) = (43, 43 + 1227);
+        // No later than the one that it replaces ends.
+        let mut keys = x25519(NOW);
+        let nth = ids_after(&keys);
+        keys.rotate(NOW + DAY - 10).unwrap();
+        assert_eq!(newest(&keys, NOW + DAY - 1), Ok(nth(0)));
+        assert_eq!(newest(&keys, NOW + DAY), Ok(nth(1)));
+        // The first one of another KEM waits, too: a process that does not have it yet could not read what is sealed to it.
+        keys.rotate_with(Kem::XWing, Aead::Aes256Gcm, DAY, NOW + DAY).unwrap();
+        assert_eq!(published(&keys, NOW + DAY), (nth(1), x25519_len));
+        assert_eq!(published(&keys, NOW + DAY + KEY_ROLLOUT), (nth(2), both_len));
+        // Its own end is that much later, so that it is published for its whole life.
+        assert_eq!(keys.expires(NOW + DAY + KEY_ROLLOUT), Some(NOW + 2 * DAY + KEY_ROLLOUT));
     }
 
     #[test]
@@ -93,7 +150,9 @@ mod kept {
         let nth = ids_after(&keys);
         let service = ExchangeService::new(origin().unwrap(), keys);
         let (old, _) = seal(&service, &in_place(), request("POST", "/n").unwrap(), b"x").unwrap();
-        service.change_keys(|keys| keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 7 * DAY, NOW + 1)).unwrap();
+        service
+            .change_keys(|keys| keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 7 * DAY, NOW - KEY_ROLLOUT))
+            .unwrap();
         let (new, _) = seal(&service, &in_place(), request("POST", "/n").unwrap(), b"x").unwrap();
         let service = service.window(DAY);
         let found = |sealed: &SealedRequest, now| {
@@ -126,7 +185,10 @@ mod kept {
         let mut keys = ServiceKeys::generate_with(Kem::X25519, Aead::Aes256Gcm, 7 * DAY, NOW).unwrap();
         let first = newest(&keys, NOW).unwrap();
         for step in 1..=260 {
-            keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 1, NOW + step).unwrap();
+            // Each comes when the one before it has gone.
+            let now = NOW + step - KEY_ROLLOUT;
+            keys.forget_expired(now + KEY_ROLLOUT);
+            keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 1, now).unwrap();
             let newest = newest(&keys, NOW + step).unwrap();
             assert!(newest != first);
             assert_eq!(format!("{keys:?}"), format!("ServiceKeys([{newest}, {first}])"));
@@ -169,7 +231,7 @@ mod published {
         DAY, LastSeen, MemoryStore, NOW, ServicePins, TrustedKeys, code, document, key_id, origin, pin,
         pinned, seen, verify, x25519,
     };
-    use sealwire::http::Origin;
+    use sealwire::http::{KEY_ROLLOUT, Origin, ServiceKeys};
     use sealwire::{Aead, Error, Kem, SecretBytes, SecretStore};
     use sealwire_tests::people::{ALICE, BOB, CAROL};
     use std::sync::Arc;
@@ -211,7 +273,7 @@ mod published {
     fn an_older_document_is_not_taken_back() {
         let mut keys = x25519(NOW);
         let first = document(&keys, &ALICE, &[], NOW);
-        keys.rotate(NOW + 10).unwrap();
+        keys.rotate(NOW + 10 - KEY_ROLLOUT).unwrap();
         let second = document(&keys, &ALICE, &[], NOW + 10);
         let (pins, seen) = (pinned(&ALICE), seen());
         assert_eq!(verify(&first, &pins, &seen, NOW + 10), Ok(()));
@@ -220,7 +282,7 @@ mod published {
         assert_eq!(code(verify(&first, &pins, &seen, NOW + 10)), "Rejected");
         assert_eq!(verify(&second, &pins, &seen, NOW + 10), Ok(()));
         // Two rotations within a second are in order, too.
-        keys.rotate(NOW + 10).unwrap();
+        keys.rotate(NOW + 10 - KEY_ROLLOUT).unwrap();
         let third = document(&keys, &ALICE, &[], NOW + 10);
         assert_eq!(verify(&third, &pins, &seen, NOW + 10), Ok(()));
         assert_eq!(code(verify(&second, &pins, &seen, NOW + 10)), "Rejected");
@@ -251,6 +313,55 @@ mod published {
         let other = Origin::parse("https://other.example.com").unwrap();
         let for_other = x25519(NOW).document(&BOB, std::slice::from_ref(&other), &[], NOW).unwrap();
         assert_eq!(code(TrustedKeys::verify(&for_other, &other, &pins, &seen, NOW)), "Rejected");
+    }
+
+    #[test]
+    fn a_next_pin_is_withdrawn_by_the_apps_own_identity() {
+        let (pins, seen) = (pinned(&ALICE), seen());
+        let keys = x25519(NOW);
+        let by = |signer, next: &[_], now| verify(&document(&keys, signer, next, now), &pins, &seen, NOW + 9);
+        assert_eq!(code(by(&ALICE, &[pin(&BOB)], NOW + 1)), "ok");
+        assert_eq!(code(by(&BOB, &[], NOW + 2)), "ok", "who was named takes nothing away");
+        assert_eq!(code(by(&BOB, &[], NOW + 2)), "ok");
+        assert_eq!(code(by(&ALICE, &[], NOW + 3)), "ok");
+        assert_eq!(code(by(&BOB, &[], NOW + 4)), "Rejected");
+        // The earlier document, served again, does not bring it back, and one from before it takes nothing away.
+        assert_eq!(code(by(&ALICE, &[pin(&BOB)], NOW + 1)), "ok");
+        assert_eq!(code(by(&BOB, &[], NOW + 4)), "Rejected");
+        assert_eq!(code(by(&ALICE, &[pin(&BOB)], NOW + 5)), "ok");
+        assert_eq!(code(by(&ALICE, &[], NOW + 3)), "ok");
+        assert_eq!(code(by(&BOB, &[], NOW + 6)), "ok");
+    }
+
+    /// Not for ever: an update of the app that drops the pin of a stolen identity also forgets how high its serials were.
+    #[test]
+    fn a_thiefs_serials_end_with_its_pin() {
+        let seen = seen();
+        let (both, bob) = (ServicePins::new([pin(&ALICE), pin(&BOB)]), pinned(&BOB));
+        let highest = document(&x25519(NOW + 300), &ALICE, &[], NOW);
+        assert_eq!(code(verify(&highest, &both, &seen, NOW)), "ok");
+        let honest = document(&x25519(NOW), &BOB, &[], NOW);
+        assert_eq!(code(verify(&honest, &both, &seen, NOW)), "Rejected");
+        assert_eq!(code(verify(&honest, &bob, &seen, NOW)), "ok");
+    }
+
+    /// Two processes with the same saved keys, one of which has not loaded the newest: no client sees one of them go back.
+    #[test]
+    fn processes_agree_until_a_new_key_is_published() {
+        let store = MemoryStore::default();
+        let mut rotating = x25519(NOW);
+        rotating.save(&store, "service", NOW).unwrap();
+        let load = |now| ServiceKeys::load(&store, "service", now).unwrap().unwrap();
+        let (other, later) = (load(NOW), NOW + KEY_ROLLOUT);
+        rotating.rotate(NOW).unwrap();
+        rotating.save(&store, "service", NOW).unwrap();
+        let (pins, seen) = (pinned(&ALICE), seen());
+        let sees = |keys: &_, now| key_id(&document(keys, &ALICE, &[], now), &pins, &seen, now);
+        let first = sees(&rotating, NOW).unwrap();
+        assert_eq!((sees(&other, later - 1), sees(&rotating, later - 1)), (Ok(first), Ok(first)));
+        assert_eq!(sees(&rotating, later), Ok(first.wrapping_add(1)));
+        assert_eq!(sees(&load(later), later), Ok(first.wrapping_add(1)));
+        assert_eq!(code(sees(&other, later)), "Rejected", "who does not load is found out");
     }
 
     #[test]
@@ -320,11 +431,17 @@ mod published {
     #[test]
     fn a_short_lived_key_does_not_end_the_others() {
         let mut keys = x25519(NOW);
-        keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 60, NOW).unwrap();
+        keys.rotate_with(Kem::X25519, Aead::Aes256Gcm, 60, NOW - KEY_ROLLOUT).unwrap();
         let (pins, seen) = (pinned(&ALICE), seen());
         let short = key_id(&document(&keys, &ALICE, &[], NOW), &pins, &seen, NOW).unwrap();
-        let long = key_id(&document(&keys, &ALICE, &[], NOW + 60), &pins, &seen, NOW + 60);
-        assert_eq!(long, Ok(short.wrapping_sub(1)));
+        let long = |keys: &_| key_id(&document(keys, &ALICE, &[], NOW + 60), &pins, &seen, NOW + 60);
+        assert_eq!(long(&keys), Ok(short.wrapping_sub(1)));
+        // What has gone still counts for the serial.
+        let store = MemoryStore::default();
+        keys.save(&store, "service", NOW + 60).unwrap();
+        assert_eq!(long(&ServiceKeys::load(&store, "service", NOW + 60).unwrap().unwrap()), long(&keys));
+        keys.forget_expired(NOW + 60);
+        assert_eq!(long(&keys), Ok(short.wrapping_sub(1)));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use axum::body::Body;
 use axum::response::Response as Page;
 use bytes::Bytes;
 use sealwire::http::{
-    Carriage, Client, ExchangeService, InPlace, KEYS_MEDIA_TYPE, KEYS_PATH, LastSeen, Origin, Policy, Rule,
-    SealedResource, ServiceKeys, Target,
+    Carriage, Client, ExchangeService, InPlace, KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, LastSeen, Origin,
+    Policy, Rule, SealedResource, ServiceKeys, Target,
 };
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore};
 use sealwire_tests::loopback::{
@@ -460,7 +460,7 @@ async fn a_rotation_disturbs_nobody() {
     assert_eq!(code(&client, "GET", &service.url("/")).await.unwrap(), 200);
     assert_eq!(proxy.key_fetches(), 1);
     // A rotation leaves the old key; a client that knows it goes on.
-    exchanges.change_keys(|keys| keys.rotate(now()).unwrap());
+    exchanges.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT).unwrap());
     assert_eq!(code(&client, "POST", &service.url("/")).await.unwrap(), 200);
     assert_eq!(proxy.key_fetches(), 1);
 }
@@ -477,7 +477,7 @@ async fn a_client_of_an_old_key_gets_the_new_one() {
     let replace = || {
         exchanges.change_keys(|keys| {
             let later = now() + 3601;
-            keys.rotate(now()).unwrap();
+            keys.rotate(now() - KEY_ROLLOUT).unwrap();
             keys.forget_expired(later);
         });
     };
@@ -540,7 +540,9 @@ async fn only_the_services_own_newest_keys_are_believed() {
         assert_eq!(service.app.calls(), calls);
     }
 
-    let rotate = |keys: &mut ServiceKeys| keys.rotate_with(Kem::X25519, Aead::ChaCha20Poly1305, 60, now());
+    let rotate = |keys: &mut ServiceKeys| {
+        keys.rotate_with(Kem::X25519, Aead::ChaCha20Poly1305, 60, now() - KEY_ROLLOUT)
+    };
     exchanges.change_keys(rotate).unwrap();
     serve(exchanges.with_keys(|keys| document(keys, &service.identity, now())), KEYS_MEDIA_TYPE, 200);
     assert_eq!(code(&client(), "GET", &url).await.unwrap(), 200);

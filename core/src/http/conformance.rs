@@ -25,11 +25,11 @@ fn vectors() -> Vec<(Form, Value)> {
 fn service_keys(vector: &Value) -> ServiceKeys {
     let id = u64::from(hex_field(vector, "key_config")[0]);
     let list = Writer::default().array(3).uint(NOW).uint(id);
-    let key = list.array(5).uint(id).uint(Kem::X25519.id().into()).uint(1).uint(NOW + 1);
+    let key = list.array(7).uint(id).uint(Kem::X25519.id().into()).uint(1).uint(NOW).uint(NOW).uint(NOW + 1);
     let saved = key.bytes(&hex_field(vector, "skR")).done();
     let store = MemoryStore::default();
     store.save("keys", &SecretBytes::new(saved)).unwrap();
-    ServiceKeys::load(&store, "keys").unwrap().unwrap()
+    ServiceKeys::load(&store, "keys", NOW).unwrap().unwrap()
 }
 
 fn arrive(form: Form, vector: &Value) -> (Arrived, Vec<u8>) {

@@ -1,6 +1,6 @@
 //! A service's keys: what it holds, what it publishes, and what a client believes of that (SPEC §19).
 
-use super::last_seen::LastSeen;
+use super::last_seen::{LastSeen, LearnedPins};
 use super::message::Origin;
 use crate::cbor::{self, IntMap, Writer};
 use crate::error::{Error, Result};
@@ -16,8 +16,10 @@ use std::fmt;
 pub const KEYS_MEDIA_TYPE: &str = "application/vnd.sealwire-keys";
 /// Where a service publishes it.
 pub const KEYS_PATH: &str = "/.well-known/sealwire-keys";
-/// A key lives at most 7 days: what was sent to it cannot be read by a later thief of the service.
+/// A key lives at most 7 days from when it is published: what was sent to it cannot be read by a later thief of the service.
 pub const MAX_KEY_LIFETIME: u64 = 7 * 24 * 3600;
+/// How long a new key waits before it is published, in seconds: until then every process of the service has to have loaded it.
+pub const KEY_ROLLOUT: u64 = 3600;
 
 /// Above this a document is refused unread.
 pub(crate) const MAX_DOCUMENT: usize = 64 * 1024;
@@ -123,12 +125,15 @@ fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
     bytes.split_first_chunk().map(|(n, rest)| (u16::from_be_bytes(*n), rest))
 }
 
-/// The private keys of a service, newest first, with the serial number of what it publishes.
+/// The private keys of a service, newest first.
 ///
-/// Keys are added by [`ServiceKeys::rotate`] and gone at their expiry: requests that were recorded before can then be read by
-/// nobody. Several processes of one service share them through [`ServiceKeys::save`] and [`ServiceKeys::load`]. Not `Clone`;
-/// wiped on drop; `Debug` prints ids only. Source: SPEC §19.
+/// Keys are added by [`ServiceKeys::rotate`], published [`KEY_ROLLOUT`] later, and gone at their expiry: requests that were recorded
+/// before can then be read by nobody. Of several processes of one service **exactly one rotates and saves** ([`ServiceKeys::save`]);
+/// the others load ([`ServiceKeys::load`]) more often than every hour. Two that rotate would give two keys one id, and one that
+/// loads later would refuse what clients seal to a key that it does not have. Not `Clone`; wiped on drop; `Debug` prints ids only.
+/// Source: SPEC §19.
 pub struct ServiceKeys {
+    /// The highest serial of the keys that are gone, which later ones have to exceed.
     serial: u64,
     /// Ids count on from a random one, so that one comes back after 256 keys, and never beside itself.
     last_id: u8,
@@ -139,11 +144,15 @@ struct ServiceKey {
     id: u8,
     secret: KemSecret,
     aead: HpkeAead,
+    /// That of the first document which publishes it.
+    serial: u64,
+    /// When it is published. Before that it is only understood.
+    from: u64,
     expires: u64,
 }
 
 impl ServiceKeys {
-    /// A first X-Wing key, for 7 days from `now` (Unix seconds), with the AEAD that is fastest on this machine.
+    /// A first X-Wing key, published at once, for 7 days from `now` (Unix seconds), with the AEAD that is fastest on this machine.
     ///
     /// # Errors
     /// [`Error::Unsupported`] if the system gives no randomness.
@@ -163,8 +172,11 @@ impl ServiceKeys {
         Ok(keys)
     }
 
-    /// Adds a new key like the newest one, for 7 days; drops those that have expired. Call it once a day: older keys go on
-    /// until their own expiry, so that requests under way are still read.
+    /// Adds a new key like the newest one; drops those that have expired. Call it once a day, in one process: older keys go on until
+    /// their own expiry, so that requests under way are still read.
+    ///
+    /// The key is understood at once and published after [`KEY_ROLLOUT`], for 7 days; sooner if the last one of its KEM ends before,
+    /// and at once if no key is left. To withdraw keys that were stolen do not rotate but [generate](ServiceKeys::generate) others.
     ///
     /// # Errors
     /// [`Error::TooLarge`] if there are 16 keys that have not expired, [`Error::Unsupported`] without randomness.
@@ -196,29 +208,67 @@ impl ServiceKeys {
         let is_free = |id: &u8| self.keys.iter().all(|key| key.id != *id);
         let mut ids = (1..=u8::MAX).map(|step| self.last_id.wrapping_add(step));
         let id = ids.find(is_free).ok_or(Error::TooLarge("a service has at most 16 keys at a time"))?;
-        let key =
-            ServiceKey { id, secret: KemSecret::generate(kem)?, aead, expires: now.saturating_add(lifetime) };
+        let from = self.next_publication(kem, now);
+        let key = ServiceKey {
+            id,
+            secret: KemSecret::generate(kem)?,
+            aead,
+            // Serials follow the clock, so that a service that lost its state is not taken for a rollback.
+            serial: now.max(self.highest_serial(|_| true).saturating_add(1)),
+            from,
+            expires: from.saturating_add(lifetime),
+        };
         self.keys.insert(0, key);
         self.last_id = id;
-        // Serials follow the clock, so that a service that lost its state is not taken for a rollback.
-        self.serial = now.max(self.serial.saturating_add(1));
         Ok(())
+    }
+
+    /// When a key that is made now is published: once every process has it, but never so late that its KEM is missing until then.
+    fn next_publication(&self, kem: Kem, now: u64) -> u64 {
+        if self.keys.is_empty() {
+            return now;
+        }
+        let last_expiry = self.keys.iter().filter(|key| key.secret.kem() == kem).map(|key| key.expires).max();
+        now.saturating_add(KEY_ROLLOUT).min(last_expiry.unwrap_or(u64::MAX))
+    }
+
+    /// Over the keys that are gone and those with `counts`.
+    fn highest_serial(&self, counts: impl Fn(&ServiceKey) -> bool) -> u64 {
+        self.keys.iter().filter(|key| counts(key)).map(|key| key.serial).fold(self.serial, u64::max)
     }
 
     /// Drops, and wipes, the keys that have expired.
     pub fn forget_expired(&mut self, now: u64) {
+        self.serial = self.highest_serial(|key| key.expires <= now);
         self.keys.retain(|key| key.expires > now);
     }
 
-    /// The newest key of each KEM that has not expired: what clients are to use. Older ones only go on to be understood.
+    /// Whether there are keys that [`ServiceKeys::forget_expired`] would drop.
+    #[must_use]
+    pub fn has_expired(&self, now: u64) -> bool {
+        self.keys.iter().any(|key| key.expires <= now)
+    }
+
+    /// The newest key of each KEM whose time has come and not gone: what clients are to use. The others are only understood.
     fn published(&self, now: u64) -> Vec<&ServiceKey> {
+        let live = || self.keys.iter().filter(|key| key.expires > now);
         let mut published: Vec<&ServiceKey> = Vec::new();
-        for key in self.keys.iter().filter(|key| key.expires > now) {
+        for key in live().filter(|key| key.from <= now) {
             if published.iter().all(|newer| newer.secret.kem() != key.secret.kem()) {
                 published.push(key);
             }
         }
+        // Of a clock that was set back, the first one, rather than none.
+        if published.is_empty() {
+            published.extend(live().last());
+        }
         published
+    }
+
+    /// Never goes back, also when a key ends before an older one: over all that were published until now.
+    fn serial(&self, now: u64) -> u64 {
+        let published = self.published(now).iter().map(|key| key.serial).max().unwrap_or_default();
+        self.highest_serial(|key| key.from <= now).max(published)
     }
 
     /// When the first of the published keys expires, in Unix seconds; `None` if no key is left.
@@ -227,7 +277,7 @@ impl ServiceKeys {
         self.published(now).iter().map(|key| key.expires).min()
     }
 
-    /// `application/ohttp-keys` (RFC 9458 §3) of the newest key of each KEM, for others' Oblivious HTTP clients too.
+    /// `application/ohttp-keys` (RFC 9458 §3) of the newest published key of each KEM, for others' Oblivious HTTP clients too.
     #[must_use]
     pub fn ohttp_keys(&self, now: u64) -> Vec<u8> {
         let mut list = Vec::new();
@@ -258,7 +308,7 @@ impl ServiceKeys {
         let body = Writer::default().map(5 + usize::from(!next_pins.is_empty()));
         let body =
             origins.iter().fold(body.uint(0).array(origins.len()), |w, origin| w.text(&origin.to_string()));
-        let mut body = body.uint(1).uint(self.serial).uint(2).uint(now).uint(3).uint(expires);
+        let mut body = body.uint(1).uint(self.serial(now)).uint(2).uint(now).uint(3).uint(expires);
         body = body.uint(4).bytes(&self.ohttp_keys(now));
         if !next_pins.is_empty() {
             body = next_pins
@@ -288,25 +338,34 @@ impl ServiceKeys {
         self.keys.iter().find(fits).map(|key| (&key.secret, key.aead))
     }
 
-    /// Keeps the keys in `store` under `name`, for the next start and for other processes.
+    /// Keeps the keys in `store` under `name`, for the next start and for other processes; without those that have expired.
     ///
     /// # Errors
     /// Those of [`SecretStore::save`].
-    pub fn save(&self, store: &dyn SecretStore, name: &str) -> Result<()> {
-        let list = Writer::default().array(2 + self.keys.len()).uint(self.serial).uint(self.last_id.into());
-        let list = self.keys.iter().fold(list, |list, key| {
-            let (kem, aead) = (key.secret.kem().id(), key.aead.id());
-            let head = list.array(5).uint(key.id.into()).uint(kem.into()).uint(aead.into()).uint(key.expires);
-            head.bytes(key.secret.expose())
-        });
-        store.save(name, &SecretBytes::new(list.done()))
+    pub fn save(&self, store: &dyn SecretStore, name: &str, now: u64) -> Result<()> {
+        store.save(name, &SecretBytes::new(self.write(now)))
     }
 
-    /// The keys that were saved in `store` under `name`, or `None` if there are none.
+    /// The caller wipes it.
+    fn write(&self, now: u64) -> Vec<u8> {
+        let live: Vec<_> = self.keys.iter().filter(|key| key.expires > now).collect();
+        // A `Vec` that grew would leave copies of private keys behind.
+        let list = Writer::with_capacity(MAX_WRITTEN_HEAD + MAX_WRITTEN_KEY * live.len());
+        let serial = self.highest_serial(|key| key.expires <= now);
+        let list = list.array(2 + live.len()).uint(serial).uint(self.last_id.into());
+        let list = live.into_iter().fold(list, |list, key| {
+            let (kem, aead) = (key.secret.kem().id(), key.aead.id());
+            let head = list.array(7).uint(key.id.into()).uint(kem.into()).uint(aead.into());
+            head.uint(key.serial).uint(key.from).uint(key.expires).bytes(key.secret.expose())
+        });
+        list.done()
+    }
+
+    /// The keys that were saved in `store` under `name`, without those that have expired, or `None` if nothing was saved.
     ///
     /// # Errors
     /// Those of [`SecretStore::load`]; [`Error::Malformed`] or [`Error::Unsupported`] if they are not service keys.
-    pub fn load(store: &dyn SecretStore, name: &str) -> Result<Option<Self>> {
+    pub fn load(store: &dyn SecretStore, name: &str, now: u64) -> Result<Option<Self>> {
         let Some(saved) = store.load(name)? else { return Ok(None) };
         cbor::check(saved.reveal())?;
         let items = cbor::array(saved.reveal(), 2, 2 + MAX_CONFIGS as u64)?;
@@ -314,14 +373,21 @@ impl ServiceKeys {
             return Err(Error::Malformed("no service keys"));
         };
         let keys = keys.iter().map(|key| ServiceKey::read(key)).collect::<Result<_>>()?;
-        Ok(Some(Self { serial: cbor::uint(serial)?, last_id: key_id(last_id)?, keys }))
+        let mut loaded = Self { serial: cbor::uint(serial)?, last_id: key_id(last_id)?, keys };
+        loaded.forget_expired(now);
+        Ok(Some(loaded))
     }
 }
 
+/// An array's head, a serial and an id.
+const MAX_WRITTEN_HEAD: usize = 1 + 9 + 2;
+/// An array's head, an id, a KEM, an AEAD, three numbers, and a secret with its head.
+const MAX_WRITTEN_KEY: usize = 1 + 2 + 3 + 1 + 3 * 9 + 2 + 32;
+
 impl ServiceKey {
     fn read(checked: &[u8]) -> Result<Self> {
-        let [id, kem, aead, expires, secret] = *cbor::array(checked, 5, 5)?.as_slice() else {
-            return Err(Error::Malformed("a service key has five parts"));
+        let [id, kem, aead, serial, from, expires, secret] = *cbor::array(checked, 7, 7)?.as_slice() else {
+            return Err(Error::Malformed("a service key has seven parts"));
         };
         let unknown = Error::Unsupported("a service key of another suite");
         let kem = Kem::with_id(cbor::uint(kem)?).ok_or(unknown)?;
@@ -330,6 +396,8 @@ impl ServiceKey {
             id: key_id(id)?,
             secret: KemSecret::from_bytes(kem, Key::copied(cbor::fixed_bytes(secret)?))?,
             aead,
+            serial: cbor::uint(serial)?,
+            from: cbor::uint(from)?,
             expires: cbor::uint(expires)?,
         })
     }
@@ -405,10 +473,11 @@ impl TrustedKeys {
         if outer.has_critical_beside(&[0, 1, 2])? {
             return Err(Error::Unsupported("a critical field of a key document"));
         }
-        let learned = seen.pins(origin, &pins.pins)?;
-        let known = pins.pins.contains(&signer.pin()) || learned.contains(&signer.pin());
+        let own = pins.pins.as_slice();
+        let learned = seen.pins(origin, own)?.pins;
+        let is_own = own.contains(&signer.pin());
         let first_use = pins.first_use && learned.is_empty();
-        if !known && !first_use {
+        if !is_own && !learned.contains(&signer.pin()) && !first_use {
             return Err(Error::Rejected);
         }
         signer.signer().verify(&signed(body), signature)?;
@@ -435,9 +504,13 @@ impl TrustedKeys {
         let next = next.into_iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin))));
         let next = next.collect::<Result<Vec<_>>>()?;
 
-        seen.advance(&format!("keys {origin}"), map.field(1, cbor::uint)?)?;
-        if !next.is_empty() || pins.first_use {
-            seen.learn_pins(origin, &pins.pins, &[&[signer.pin()], next.as_slice()].concat())?;
+        let serial = map.field(1, cbor::uint)?;
+        seen.advance_keys(origin, own, serial)?;
+        // Who is among the app's own pins also takes back what was named before.
+        if is_own || !next.is_empty() || pins.first_use {
+            let signer = if is_own { None } else { Some(signer.pin()) };
+            let pins = signer.into_iter().chain(next).collect();
+            seen.learn_pins(origin, own, LearnedPins { serial, issued, pins })?;
         }
         Ok(Self { config, expires })
     }

@@ -61,24 +61,48 @@ impl LastSeen {
         Ok(())
     }
 
-    /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
-    /// also takes back what a stolen identity had named.
-    pub(crate) fn pins(&self, origin: &Origin, own: &[Pin]) -> Result<Vec<Pin>> {
-        let Some(saved) = self.store.load(&pins_name(origin, own))? else { return Ok(Vec::new()) };
-        cbor::check(saved.reveal())?;
-        let pins = cbor::array(saved.reveal(), 1, MAX_PINS)?;
-        pins.into_iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin)))).collect()
+    /// The serial of a service's keys. It is remembered like the pins: a thief of an identity may have published the highest there is.
+    pub(crate) fn advance_keys(&self, origin: &Origin, own: &[Pin], serial: u64) -> Result<()> {
+        self.advance(&format!("keys {}", origin_and_pins(origin, own)), serial)
     }
 
-    /// Replaces them.
-    pub(crate) fn learn_pins(&self, origin: &Origin, own: &[Pin], pins: &[Pin]) -> Result<()> {
-        if self.pins(origin, own)? == pins {
+    /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
+    /// also takes back what a stolen identity had named.
+    pub(crate) fn pins(&self, origin: &Origin, own: &[Pin]) -> Result<LearnedPins> {
+        let Some(saved) = self.store.load(&pins_name(origin, own))? else {
+            return Ok(LearnedPins::default());
+        };
+        cbor::check(saved.reveal())?;
+        let items = cbor::array(saved.reveal(), 2, 2 + MAX_PINS)?;
+        let [serial, issued, pins @ ..] = items.as_slice() else {
+            return Err(Error::Malformed("no learned pins"));
+        };
+        let pins = pins.iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin))));
+        Ok(LearnedPins {
+            serial: cbor::uint(serial)?,
+            issued: cbor::uint(issued)?,
+            pins: pins.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Replaces them, unless those are from a later document.
+    pub(crate) fn learn_pins(&self, origin: &Origin, own: &[Pin], learned: LearnedPins) -> Result<()> {
+        let last = self.pins(origin, own)?;
+        if (learned.serial, learned.issued) < (last.serial, last.issued) || learned == last {
             return Ok(());
         }
-        let list =
-            pins.iter().fold(Writer::default().array(pins.len()), |list, pin| list.bytes(pin.0.as_bytes()));
+        let list = Writer::default().array(2 + learned.pins.len()).uint(learned.serial).uint(learned.issued);
+        let list = learned.pins.iter().fold(list, |list, pin| list.bytes(pin.0.as_bytes()));
         self.store.save(&pins_name(origin, own), &SecretBytes::new(list.done()))
     }
+}
+
+/// The pins that a key document named, and which document that was.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct LearnedPins {
+    pub(crate) serial: u64,
+    pub(crate) issued: u64,
+    pub(crate) pins: Vec<Pin>,
 }
 
 fn read_number(saved: &SecretBytes) -> Result<u64> {
@@ -88,8 +112,12 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
 }
 
 fn pins_name(origin: &Origin, own: &[Pin]) -> String {
+    format!("pins.{}", name_of(&origin_and_pins(origin, own)))
+}
+
+fn origin_and_pins(origin: &Origin, own: &[Pin]) -> String {
     let own = own.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
-    format!("pins.{}", name_of(&format!("{origin} {own}")))
+    format!("{origin} {own}")
 }
 
 /// A name that every store takes.

@@ -32,7 +32,8 @@ pub use exchange::{
     Unadmitted,
 };
 pub use keys::{
-    KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins, TrustedKeys,
+    KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins,
+    TrustedKeys,
 };
 pub use last_seen::LastSeen;
 #[cfg(feature = "tower")]

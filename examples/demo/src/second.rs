@@ -4,6 +4,7 @@
 //! through its standard input, secrets too: arguments and environments can be read by others.
 
 use crate::Outcome;
+use crate::script::now;
 use crate::server::{self, AccessLog, Server, Setup};
 use crate::store::{Place, Store};
 use sealwire::http::{Origin, RedisReplayCache, ServiceKeys};
@@ -123,12 +124,12 @@ async fn start(shared: &Shared, keys: &dyn SecretStore) -> Outcome<Server> {
         keys: service_keys(keys)?,
         accounts: shared.accounts.iter().map(account).collect::<sealwire::Result<_>>()?,
         store: Arc::new(Store::open(&shared.place).await?),
-        replay: Arc::new(RedisReplayCache::connect(&shared.replay).await?),
+        replay: Arc::new(RedisReplayCache::connect(&shared.replay, "notes").await?),
         log: AccessLog::create(&shared.access_log)?,
     })
     .await
 }
 
 pub(crate) fn service_keys(store: &dyn SecretStore) -> Outcome<ServiceKeys> {
-    Ok(ServiceKeys::load(store, "keys")?.ok_or("the service has no keys")?)
+    Ok(ServiceKeys::load(store, "keys", now())?.ok_or("the service has no keys")?)
 }

@@ -15,7 +15,9 @@ use crate::server::{self, AccessLog, Server, Setup};
 use crate::show::{self, bold, count, dim, good};
 use crate::store::{Place, Row, Store};
 use crate::{Outcome, assistant};
-use sealwire::http::{KEYS_PATH, MemoryReplayCache, Origin, RedisReplayCache, ReplayCache, ServiceKeys};
+use sealwire::http::{
+    KEY_ROLLOUT, KEYS_PATH, MemoryReplayCache, Origin, RedisReplayCache, ReplayCache, ServiceKeys,
+};
 use sealwire::{Addressed, FileStore, Header, Identity, Opener, SignedBy, SlotKind, SymmetricKey, to_text};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -56,7 +58,7 @@ impl World {
         let identity = Identity::generate()?;
         let pin = identity.recipient().pin();
         identity.save(&keys, "identity")?;
-        ServiceKeys::generate(now())?.save(&keys, "keys")?;
+        ServiceKeys::generate(now())?.save(&keys, "keys", now())?;
 
         let service = Service { origin: proxy.origin.clone(), pin };
         let person = |name| Person::new(name, folder, &service);
@@ -65,7 +67,7 @@ impl World {
         let people = [&alice, &bob, &carol, &mallory];
         let replay: Arc<dyn ReplayCache> = match &options.replay {
             None => Arc::new(MemoryReplayCache::new(10_000, now())),
-            Some(url) => Arc::new(RedisReplayCache::connect(url).await?),
+            Some(url) => Arc::new(RedisReplayCache::connect(url, "notes").await?),
         };
         report.store = if options.store.is_some() { "postgres" } else { "sqlite" }.into();
         report.replay_cache = if options.replay.is_some() { "redis" } else { "memory" };
@@ -396,8 +398,9 @@ async fn keys_rotate(world: &World) -> Outcome<Answer> {
     helped?;
     let published = passed.into_iter().find(|(call, _)| call.path == KEYS_PATH);
     let (_, old_keys) = published.ok_or("Alice's app fetched no keys")?;
-    server.service.change_keys(|keys| keys.rotate(now()))?;
-    server.service.with_keys(|keys| keys.save(&world.keys, "keys"))?;
+    // As if an hour ago, since a new key is published after that.
+    server.service.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT))?;
+    server.service.with_keys(|keys| keys.save(&world.keys, "keys", now()))?;
     if let Some(second) = &world.second {
         second.load_keys().await?;
     }

@@ -1,6 +1,9 @@
 //! Key documents that are signed as they should be and say what they should not: from a service that lies, or from a later version.
 
-use super::{CLOCK_SKEW, MAX_KEY_LIFETIME, ServiceKeys, ServicePins, TrustedKeys, signed};
+use super::{
+    CLOCK_SKEW, MAX_KEY_LIFETIME, MAX_WRITTEN_HEAD, MAX_WRITTEN_KEY, ServiceKeys, ServicePins, TrustedKeys,
+    signed,
+};
 use crate::cbor::Writer;
 use crate::error::Result;
 use crate::http::{LastSeen, Origin};
@@ -184,4 +187,18 @@ fn somebody_elses_body() {
     outer[0] = other.outer(&[])[0].clone();
     let document = map(&outer);
     assert_eq!((service.verify(&document), other.verify(&document)), ("Rejected", "Rejected"));
+}
+
+/// A `Vec` that grew would have left private keys behind it.
+#[test]
+fn what_is_saved_is_written_once() {
+    let mut keys = ServiceKeys::generate_with(Kem::XWing, Aead::Aes256Gcm, 1, u64::MAX - 1).unwrap();
+    (1..16).try_for_each(|_| keys.rotate(u64::MAX - 1)).unwrap();
+    for key in &mut keys.keys {
+        (key.id, key.serial, key.from) = (255, u64::MAX, u64::MAX);
+    }
+    (keys.serial, keys.last_id) = (u64::MAX, 255);
+    let written = keys.write(NOW);
+    let max = MAX_WRITTEN_HEAD + 16 * MAX_WRITTEN_KEY;
+    assert_eq!((written.len(), written.capacity()), (max, max));
 }

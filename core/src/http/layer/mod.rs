@@ -438,6 +438,9 @@ impl Shared {
     fn publish(&self, request: &Request<LayerBody>) -> Option<Response<LayerBody>> {
         let Published { service, identity, next_pins } = self.exchanges.as_ref()?;
         let now = unix_now();
+        if service.with_keys(|keys| keys.has_expired(now)) {
+            service.change_keys(|keys| keys.forget_expired(now));
+        }
         let path = request.uri().path();
         let public = self.url.public_target(path).ok();
         let is_public = |known: &str| public.as_ref().is_some_and(|target| target.path() == known);
