@@ -401,7 +401,7 @@ fn a_list_is_read_for_its_ids_and_envelopes_only() {
     let body = format!(
         r#"[{{"\u0069d":"\u0031","s\u0065aled":"\u{:04x}{}"}}]"#,
         envelope.as_bytes()[0],
-        &envelope[1..]
+        envelope.get(1..).unwrap()
     );
     assert_eq!(open(body.as_bytes()), one);
     // What is not text is no envelope.

@@ -260,7 +260,7 @@ impl ServiceKeys {
         }
         // Of a clock that was set back, the first one, rather than none.
         if published.is_empty() {
-            published.extend(live().last());
+            published.extend(live().next_back());
         }
         published
     }
