@@ -203,6 +203,42 @@ struct Outer {
     query: Option<String>,
 }
 
+impl Outer {
+    /// Steps 4 to 6 of SPEC §18.4: the inner request is for what the outer one is for, and travels as it says.
+    fn check(&self, inner: &RequestHead, service: &ExchangeService) -> Result<()> {
+        let mode = inner.headers.text(field::MODE)?;
+        let as_claimed = if self.tunnel {
+            // Others' clients do not know the field.
+            mode.is_none_or(|mode| mode == mode::TUNNEL)
+        } else {
+            self.is_same_method(inner.method.as_str(), mode, service.post_carrier)
+                && service.url.public_target(&self.path)?.path() == inner.target.path()
+                && (self.query.is_none() || self.query.as_deref() == inner.target.query())
+        };
+        if as_claimed && *inner.target.origin() == service.url.origin { Ok(()) } else { Err(Error::Rejected) }
+    }
+
+    fn is_same_method(&self, inner: &str, mode: Option<&str>, post_carrier: bool) -> bool {
+        match (mode, self.method.as_str()) {
+            (Some(mode::IN_PLACE), "GET") => matches!(inner, "GET" | "HEAD"),
+            (Some(mode::IN_PLACE), outer) => inner == outer,
+            (Some(mode::IN_PLACE_POST), "POST") => {
+                post_carrier && matches!(inner, "GET" | "HEAD" | "OPTIONS" | "DELETE")
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Step 7 of SPEC §18.4: when the request was made, if that is within the window of now.
+fn made(inner: &RequestHead, window: u64, now: u64) -> Result<u64> {
+    let date = inner.headers.text("date")?.ok_or(Error::Expired)?;
+    // One text per date: IMF-fixdate, none of the obsolete forms.
+    let made = httpdate::parse_http_date(date).ok().filter(|made| httpdate::fmt_http_date(*made) == date);
+    let made = made.and_then(|made| made.duration_since(UNIX_EPOCH).ok()).ok_or(Error::Expired)?.as_secs();
+    if made.abs_diff(now) <= window { Ok(made) } else { Err(Error::Expired) }
+}
+
 /// Opens a request that arrives in pieces.
 pub struct RequestOpener {
     outer: Outer,
@@ -343,40 +379,8 @@ impl RequestOpener {
         }
         let Some(mut head) = self.reader.take_head() else { return Ok(None) };
         let (secret, id, key_id) = self.arrived.take().ok_or(Error::Truncated)?;
-        let outer = &self.outer;
-        let found_mode = head.headers.text(field::MODE)?;
-        if outer.tunnel {
-            // Others' clients do not know the field.
-            if found_mode.is_some_and(|found| found != mode::TUNNEL) {
-                return Err(Error::Rejected);
-            }
-        } else {
-            let method = head.method.as_str();
-            let as_claimed = match found_mode {
-                Some(mode::IN_PLACE) if outer.method.as_str() == "GET" => method == "GET" || method == "HEAD",
-                Some(mode::IN_PLACE) => method == outer.method.as_str(),
-                Some(mode::IN_PLACE_POST) => {
-                    let bodyless = matches!(method, "GET" | "HEAD" | "OPTIONS" | "DELETE");
-                    service.post_carrier && outer.method.as_str() == "POST" && bodyless
-                }
-                _ => false,
-            };
-            let public = service.url.public_target(&outer.path)?;
-            let query = outer.query.is_none() || outer.query.as_deref() == head.target.query();
-            if !as_claimed || public.path() != head.target.path() || !query {
-                return Err(Error::Rejected);
-            }
-        }
-        if *head.target.origin() != service.url.origin {
-            return Err(Error::Rejected);
-        }
-        let date = head.headers.text("date")?.ok_or(Error::Expired)?;
-        let made = httpdate::parse_http_date(date).ok().filter(|made| httpdate::fmt_http_date(*made) == date);
-        let made =
-            made.and_then(|made| made.duration_since(UNIX_EPOCH).ok()).ok_or(Error::Expired)?.as_secs();
-        if made.abs_diff(now) > service.window {
-            return Err(Error::Expired);
-        }
+        self.outer.check(&head, service)?;
+        let made = made(&head, service.window, now)?;
         let signer = head.headers.text(field::SIGNER)?.map(Into::into);
         let idempotency_key = head.headers.one(field::IDEMPOTENCY_KEY)?;
         let idempotency = idempotency_key.map(|key| {
