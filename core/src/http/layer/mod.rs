@@ -118,7 +118,7 @@ impl<K: OriginKeys + Send + Sync> Verify for RequestVerifier<K> {
 }
 
 impl SealwireLayer {
-    /// Opens exchanges, and publishes the service's keys, signed by its identity, at [`KEYS_PATH`].
+    /// Opens exchanges, and publishes the service's keys, signed by its identity, at [`KEYS_PATH`](super::KEYS_PATH).
     #[must_use]
     pub fn exchanges(service: ExchangeService, identity: Identity) -> Self {
         let url = service.url().clone();
