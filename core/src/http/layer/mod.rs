@@ -175,7 +175,7 @@ impl SealwireLayer {
     /// **Lets requests for this path in as they are**: `/health`, say. Paths are as they come here; patterns as in a [`Rule`](super::Rule).
     ///
     /// # Errors
-    /// [`Error::Malformed`] for what is no pattern.
+    /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn plain(self, pattern: &str) -> Result<Self> {
         self.except(pattern, Demand { exchange: false, signature: false })
     }
@@ -183,7 +183,7 @@ impl SealwireLayer {
     /// Lets requests for this path in without an exchange, but signed: where the service only stores envelopes.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for what is no pattern.
+    /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn signed_only(self, pattern: &str) -> Result<Self> {
         self.except(pattern, Demand { exchange: false, signature: true })
     }
@@ -191,7 +191,7 @@ impl SealwireLayer {
     /// Lets exchanges for this path in from anybody, unsigned. Who signs is verified, and the app has a [`Sender`].
     ///
     /// # Errors
-    /// [`Error::Malformed`] for what is no pattern.
+    /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn unsigned(self, pattern: &str) -> Result<Self> {
         self.except(pattern, Demand { exchange: true, signature: false })
     }
@@ -205,7 +205,7 @@ impl SealwireLayer {
     /// has to undo what it did if the body ends in an error.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for what is no pattern.
+    /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn stream(self, pattern: &str) -> Result<Self> {
         let pattern = PathPattern::parse(pattern)?;
         Ok(self.change(|shared| shared.streamed.push(pattern)))
