@@ -599,7 +599,7 @@ fn recipients_say_what_is_wrong() {
         let wrong = if &text[at..=at] == "q" { "p" } else { "q" };
         let altered = [&text[..at], wrong, &text[at + 1..]].concat();
         let error = Recipient::parse(&altered).unwrap_err();
-        assert!(error.to_string().contains("a character was changed or lost"), "{error}");
+        assert!(error.to_string().contains("a character was changed"), "{error}");
         assert_eq!(error.code(), "InvalidKey");
     }
     assert_eq!(code(Recipient::parse(&text.to_uppercase())), "InvalidKey");
