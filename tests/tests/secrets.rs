@@ -72,6 +72,10 @@ fn codes_are_those_of_the_spec() {
         Error::Truncated,
         Error::TooLarge(""),
         Error::Misuse(""),
+        Error::Replayed,
+        Error::Expired,
+        Error::Unsealed { status: 400 },
+        Error::Network(""),
         Error::Store(std::io::ErrorKind::Other),
     ]
     .iter()
