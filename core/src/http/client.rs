@@ -356,6 +356,18 @@ impl Client {
         keys.or(identity).ok_or(Error::Misuse("the rule opens, and the client has no identity"))
     }
 
+    /// Seals as the rule says, and names who will sign the outside.
+    fn sealer<'r>(&self, rule: &'r Rule, config: &'r KeyConfig) -> Result<RequestSealer<'r>> {
+        let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
+        let sealer = RequestSealer::new(config, carriage);
+        Ok(if rule.signed { sealer.signed_by(&self.signer()?.signer().key_id().to_string()) } else { sealer })
+    }
+
+    /// Signs what is sent, if the rule says so.
+    fn sign(&self, rule: &Rule, head: &mut RequestHead, body: SignedBody<'_>, now: u64) -> Result<()> {
+        if rule.signed { RequestSigner::new(self.signer()?).sign(head, body, now) } else { Ok(()) }
+    }
+
     /// The envelope in the body's place.
     fn seal_body(
         &self,
@@ -451,9 +463,7 @@ impl Client {
     ) -> Result<Response> {
         let body = whole(body);
         refuse_reserved(&head.headers)?;
-        if rule.signed {
-            RequestSigner::new(self.signer()?).sign(&mut head, SignedBody::Whole(&body), unix_now())?;
-        }
+        self.sign(rule, &mut head, SignedBody::Whole(&body), unix_now())?;
         let (head, outer) = self.transmit(head, reqwest::Body::from(body), with).await?;
         let body = ResponseBody::Plain(outer);
         Ok(Response { body, max_body: self.max_body, ..Response::whole(head, Vec::new()) })
@@ -466,7 +476,6 @@ impl Client {
         body: &[u8],
         with: &With,
     ) -> Result<Response> {
-        let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
         add_idempotency_key(rule, &mut head)?;
         let began = unix_now();
         let safe = matches!(head.method.as_str(), "GET" | "HEAD");
@@ -479,18 +488,13 @@ impl Client {
             if !first && !safe && now > began.saturating_add(REPEAT_WITHIN) {
                 return Err(problem_error(Problem::UnknownKey));
             }
-            let mut sealer = RequestSealer::new(&config, carriage);
-            if rule.signed {
-                sealer = sealer.signed_by(&self.signer()?.signer().key_id().to_string());
-            }
+            let mut sealer = self.sealer(rule, &config)?;
             if rule.streamed {
                 sealer = sealer.chunked();
             }
             let (SealedRequest { head: mut outer, body: sealed }, opener) =
                 sealer.seal(head.clone(), body, now)?;
-            if rule.signed {
-                RequestSigner::new(self.signer()?).sign(&mut outer, SignedBody::Whole(&sealed), now)?;
-            }
+            self.sign(rule, &mut outer, SignedBody::Whole(&sealed), now)?;
             let (answer, outer) = self.transmit(outer, reqwest::Body::from(sealed), with).await?;
             match self.problem(&answer, outer).await? {
                 Ok(outer) => return self.open_exchange(rule, opener, answer, outer).await,
@@ -512,18 +516,12 @@ impl Client {
         body: ByteStream,
         with: &With,
     ) -> Result<Response> {
-        let carriage = rule.exchange.as_ref().ok_or(Error::Misuse("no exchange"))?;
         add_idempotency_key(rule, &mut head)?;
         let config = self.service_key(head.target.origin(), with).await?;
-        let mut sealer = RequestSealer::new(&config, carriage);
-        if rule.signed {
-            sealer = sealer.signed_by(&self.signer()?.signer().key_id().to_string());
-        }
-        let origin = head.target.origin().clone();
-        let (SealedHead { head: mut outer, front, body: rest }, opener) = sealer.stream(head, unix_now())?;
-        if rule.signed {
-            RequestSigner::new(self.signer()?).sign(&mut outer, SignedBody::Streamed, unix_now())?;
-        }
+        let (origin, now) = (head.target.origin().clone(), unix_now());
+        let (SealedHead { head: mut outer, front, body: rest }, opener) =
+            self.sealer(rule, &config)?.stream(head, now)?;
+        self.sign(rule, &mut outer, SignedBody::Streamed, now)?;
         let sealing = SealingStream { source: body, sealer: Some(rest), front };
         let (answer, outer) = self.transmit(outer, reqwest::Body::wrap_stream(sealing), with).await?;
         match self.problem(&answer, outer).await? {

@@ -60,21 +60,9 @@ impl InPlace {
     }
 }
 
-/// Fields that say something of the outer message itself.
-const NEVER_EXPOSED: [&str; 12] = [
-    "cache-control",
-    "content-digest",
-    "content-encoding",
-    "content-length",
-    "content-range",
-    "content-type",
-    "date",
-    "expect",
-    "incremental",
-    "range",
-    "signature",
-    "signature-input",
-];
+/// Besides what describes a message ([`describes_message`]), fields that the outer one has of its own.
+const NEVER_EXPOSED: [&str; 6] =
+    ["cache-control", "date", "expect", "incremental", "signature", "signature-input"];
 
 /// Seals one request to a service's key.
 ///
@@ -234,8 +222,10 @@ impl<'a> RequestSealer<'a> {
         let mut outer = match self.carriage {
             Carriage::Tunnel(gateway) => RequestHead::new(Method::new("POST")?, gateway.clone()),
             Carriage::InPlace(in_place) => {
-                if in_place.expose.iter().any(|name| describes_message(name)) {
-                    return Err(Error::Misuse("a field that describes the message itself cannot be exposed"));
+                let is_outer =
+                    |name: &String| describes_message(name) || NEVER_EXPOSED.contains(&name.as_str());
+                if in_place.expose.iter().any(is_outer) {
+                    return Err(Error::Misuse("a field of the outer message's own cannot be exposed"));
                 }
                 let method = match inner.method.as_str() {
                     _ if mode == mode::IN_PLACE_POST => Method::new("POST")?,
@@ -245,13 +235,6 @@ impl<'a> RequestSealer<'a> {
                 let target = &inner.target;
                 let path = if in_place.expose_query { target.path_and_query() } else { target.path() };
                 let mut outer = RequestHead::new(method, Target::new(target.origin().clone(), path)?);
-                if in_place
-                    .expose
-                    .iter()
-                    .any(|name| NEVER_EXPOSED.contains(&name.as_str()) || Headers::is_hop_by_hop(name))
-                {
-                    return Err(Error::Misuse("a field of the outer message's own cannot be exposed"));
-                }
                 for (name, value) in inner.headers.iter() {
                     if in_place.expose.iter().any(|exposed| exposed == name) {
                         outer.headers.add(name, value)?;

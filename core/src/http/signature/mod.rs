@@ -14,6 +14,7 @@ pub use key_id::KeyId;
 pub use sign::{RequestSigner, SignedBody};
 pub use verify::{OriginKeys, OriginNonce, OriginPolicy, RequestVerifier, VerifiedHead};
 
+use super::exchange::field::{EXCHANGE, EXCHANGE_HEAD};
 use super::message::Headers;
 use crate::error::Result;
 
@@ -25,19 +26,10 @@ const ALGORITHM: &str = "ed25519";
 const VALIDITY: u64 = 300;
 
 const CONTENT_DIGEST: &str = "content-digest";
-/// The first bytes of an exchange that is sent as a stream: its body's proof, in text form.
-const EXCHANGE_HEAD: &str = "sealwire-exchange-head";
 
 /// Fields that say what the request is or in whose name: nobody may add, drop or change one of them unnoticed.
-const COVERED_IF_PRESENT: [&str; 7] = [
-    "content-type",
-    "content-encoding",
-    CONTENT_DIGEST,
-    "authorization",
-    "cookie",
-    "sealwire-exchange",
-    EXCHANGE_HEAD,
-];
+const COVERED_IF_PRESENT: [&str; 7] =
+    ["content-type", "content-encoding", CONTENT_DIGEST, "authorization", "cookie", EXCHANGE, EXCHANGE_HEAD];
 
 /// What a signature over a request with these fields has to cover at least, in the order that the signer writes.
 fn covered(headers: &Headers) -> Result<Vec<&'static str>> {
