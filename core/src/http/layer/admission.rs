@@ -1,6 +1,6 @@
 //! What a request has to pass before the app gets it, in the order of SPEC §18.4, and what becomes of the app's answer.
 
-use super::body::{BoxError, LayerBody, OpeningBody, SealingBody, boxed, full};
+use super::body::{BoxError, LayerBody, boxed, full, opening, sealing};
 use super::budget::{Held, next_piece};
 use super::convert::{inner_head, inner_request, outer_head, outer_response};
 use super::{DEFAULT_MAX_RESPONSE, Demand, OHTTP_GATEWAY_PATH, Published, Sender, Shared, unix_now};
@@ -200,13 +200,7 @@ impl Shared {
                     if let Some(check) = check {
                         let _proved = check.finish().map_err(refuse(Operation::Verify))?;
                     }
-                    let body = OpeningBody {
-                        outer: outer_body,
-                        opener: Some(opener),
-                        service: service.clone(),
-                        ready: content,
-                    };
-                    return Ok((unadmitted, boxed(body)));
+                    return Ok((unadmitted, opening(outer_body, opener, service.clone(), content)));
                 }
             }
         }
@@ -341,9 +335,9 @@ impl Shared {
         let head = inner_head(parts.status, &parts.headers);
         let sealed = match (sealer.form(), head) {
             (Form::Chunked, Ok(head)) => {
-                sealer.stream(head).map(|(SealedResponse { head, body: front }, rest)| {
-                    let body = SealingBody { inner: boxed(body), sealer: Some(rest), front };
-                    (head, boxed(body))
+                let started = sealer.stream(head);
+                started.map(|(SealedResponse { head, body: front }, rest)| {
+                    (head, sealing(boxed(body), rest, front))
                 })
             }
             (_, head) => {

@@ -50,15 +50,43 @@ where
     LayerBody(body.map_err(Into::into).boxed_unsync())
 }
 
-/// The inner body of a request in the chunked form, opened while it arrives. Its end is only seen if nothing was cut off.
-pub(super) struct OpeningBody {
-    pub(super) outer: LayerBody,
-    pub(super) opener: Option<Box<RequestOpener>>,
-    pub(super) service: Arc<ExchangeService>,
-    pub(super) ready: Vec<u8>,
+/// What is done with each piece of a body, and with its end (`None`): appends what comes of it.
+type Step = Box<dyn FnMut(Option<&[u8]>, &mut Vec<u8>) -> Result<(), Error> + Send>;
+
+/// A body that is opened or sealed while it passes.
+struct PassingBody {
+    source: LayerBody,
+    /// Gone after the end, or an error.
+    step: Option<Step>,
+    ready: Vec<u8>,
 }
 
-impl Body for OpeningBody {
+/// The inner body of a request in the chunked form, opened while it arrives; `ready` is what has been opened of it. Its end is only
+/// seen if nothing was cut off.
+pub(super) fn opening(
+    outer: LayerBody,
+    mut opener: Box<RequestOpener>,
+    service: Arc<ExchangeService>,
+    ready: Vec<u8>,
+) -> LayerBody {
+    let step: Step = Box::new(move |piece, out| match piece {
+        Some(piece) => opener.push(&service, piece, super::unix_now(), out),
+        None => opener.finish(&service, super::unix_now(), out),
+    });
+    boxed(PassingBody { source: outer, step: Some(step), ready })
+}
+
+/// The outer body of a response in the chunked form, sealed while it is made, after `front`. An inner body that fails has no end.
+pub(super) fn sealing(inner: LayerBody, sealer: BodySealer, front: Vec<u8>) -> LayerBody {
+    let mut sealer = Some(sealer);
+    let step: Step = Box::new(move |piece, out| match (piece, &mut sealer) {
+        (Some(piece), Some(sealer)) => sealer.push(piece, out),
+        (_, sealer) => sealer.take().map_or(Ok(()), |sealer| sealer.finish(out)),
+    });
+    boxed(PassingBody { source: inner, step: Some(step), ready: front })
+}
+
+impl Body for PassingBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -71,66 +99,23 @@ impl Body for OpeningBody {
             if !this.ready.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ready).into()))));
             }
-            let Some(opener) = &mut this.opener else { return Poll::Ready(None) };
-            let opened = match ready!(Pin::new(&mut this.outer).poll_frame(context)) {
+            let Some(step) = &mut this.step else { return Poll::Ready(None) };
+            let passed: Result<(), BoxError> = match ready!(Pin::new(&mut this.source).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => opener.push(&this.service, &piece, super::unix_now(), &mut this.ready),
+                    Ok(piece) => step(Some(&piece), &mut this.ready).map_err(Into::into),
                     Err(_) => Ok(()),
                 },
-                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                Some(Err(error)) => Err(error),
                 None => {
-                    let finished = opener.finish(&this.service, super::unix_now(), &mut this.ready);
-                    this.opener = None;
-                    finished
+                    let ended = step(None, &mut this.ready).map_err(Into::into);
+                    this.step = None;
+                    ended
                 }
             };
-            if let Err(error) = opened {
-                this.opener = None;
+            if let Err(error) = passed {
+                this.step = None;
                 this.ready.clear();
-                return Poll::Ready(Some(Err(error.into())));
-            }
-        }
-    }
-}
-
-/// The outer body of a response in the chunked form, sealed while it is made. An inner body that fails has no end.
-pub(super) struct SealingBody {
-    pub(super) inner: LayerBody,
-    pub(super) sealer: Option<BodySealer>,
-    pub(super) front: Vec<u8>,
-}
-
-impl Body for SealingBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = &mut *self;
-        loop {
-            if !this.front.is_empty() {
-                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.front).into()))));
-            }
-            let Some(sealer) = &mut this.sealer else { return Poll::Ready(None) };
-            let sealed: Result<(), Error> = match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(piece) => sealer.push(&piece, &mut this.front),
-                    Err(_) => Ok(()),
-                },
-                Some(Err(error)) => {
-                    this.sealer = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
-                None => match this.sealer.take() {
-                    Some(sealer) => sealer.finish(&mut this.front),
-                    None => Ok(()),
-                },
-            };
-            if let Err(error) = sealed {
-                this.sealer = None;
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(Some(Err(error)));
             }
         }
     }
