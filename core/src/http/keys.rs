@@ -444,7 +444,6 @@ pub struct TrustedKeys {
 
 impl TrustedKeys {
     /// Whether `used` was taken from here.
-    #[cfg(feature = "reqwest")]
     pub(crate) fn is_key(&self, used: &KeyConfig) -> bool {
         (self.config.id, self.config.key.to_bytes()) == (used.id, used.key.to_bytes())
     }

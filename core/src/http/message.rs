@@ -329,6 +329,29 @@ impl Target {
         Ok(target)
     }
 
+    /// Reads an absolute URL in the form that URL parsers write (WHATWG): lower-case host, no default port, percent-encoded path. Its fragment
+    /// is left out, as in a request.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a URL with a user name or password, which would go into logs; [`Error::Malformed`] for what is no `http` or `https`
+    /// URL in that form; those of [`Target::new`].
+    pub fn parse(url: &str) -> Result<Self> {
+        let (scheme, rest) = url.split_once("://").ok_or(Error::Malformed("not a URL"))?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).ok_or(Error::Malformed("not a URL"))?;
+        if authority.contains('@') {
+            return Err(Error::Misuse("a URL with a user name: use the authorization field"));
+        }
+        let path = path.split('#').next().unwrap_or_default();
+        Self::new(Origin::new(scheme, authority)?, if path.is_empty() { "/" } else { path })
+    }
+
+    /// The whole of it, as it is handed to what sends requests.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.origin, self.path)
+    }
+
     /// The origin.
     #[must_use]
     pub fn origin(&self) -> &Origin {
