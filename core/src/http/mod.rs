@@ -4,13 +4,12 @@
 mod client;
 #[cfg(feature = "tower")]
 mod layer;
+mod gate;
 #[cfg(feature = "reqwest")]
 mod policy;
 #[cfg(feature = "reqwest")]
 mod resource;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod pattern;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod observe;
 mod signature;
 mod exchange;
@@ -31,6 +30,10 @@ pub use exchange::{
     RequestSealer, ResponseOpener, ResponseSealer, ResponseStream, SealedHead, SealedRequest, SealedResponse,
     Unadmitted,
 };
+pub use gate::{
+    Admitted, Answer, Arrived, Arriving, Check, ContentOpener, Entering, Gate, MAX_RESPONSE, Progress,
+    Refusal, Remember,
+};
 pub use keys::{
     KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins,
     TrustedKeys,
@@ -39,7 +42,6 @@ pub use last_seen::LastSeen;
 #[cfg(feature = "tower")]
 pub use layer::{BoxError, LayerBody, SealwireLayer, SealwireService, Sender};
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub use observe::{Counters, Event, Observer, Operation};
 #[cfg(feature = "reqwest")]
 pub use policy::{Policy, Rule};
