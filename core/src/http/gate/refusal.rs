@@ -4,6 +4,7 @@ use crate::error::Error;
 use crate::http::exchange::{ExchangeService, ResponseSealer, SealedResponse};
 use crate::http::message::{Headers, ResponseHead};
 use crate::http::observe::Operation;
+use std::fmt;
 
 /// An answer that the gate gives in the app's place.
 #[derive(Debug)]
@@ -27,6 +28,12 @@ pub struct Refusal {
     error: Error,
     key_id: Option<u8>,
     sealer: Option<Box<ResponseSealer>>,
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refusal").field(&self.operation).field(&self.error).finish()
+    }
 }
 
 impl Refusal {
