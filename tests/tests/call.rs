@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sealwire::http::{
-    Answer, Awaiting, CallRequest, Caller, Counters, ENVELOPE_MEDIA_TYPE, ExchangeService, Headers,
+    Answered, Awaiting, CallRequest, Caller, Counters, ENVELOPE_MEDIA_TYPE, ExchangeService, Headers,
     KEYS_MEDIA_TYPE, KEYS_PATH, LastSeen, Operation, Outcome, Policy, Received, RequestHead, ResponseHead,
     Rule, SealedResource, Sending, SendingBody, ServiceKeys, ServicePins, Target, Unadmitted,
 };
@@ -39,10 +39,10 @@ fn headers(fields: &[(&str, &str)]) -> Headers {
 /// Hands an answer back, as a whole.
 fn answer(awaiting: Awaiting, status: u16, kind: &str, body: &[u8], now: u64) -> Result<Outcome, Error> {
     match awaiting.answered(status, headers(&[("content-type", kind)]), false)? {
-        Answer::Passing(_) => panic!("it passes"),
-        Answer::Reading(receiving) => match receiving.push(body)? {
-            Answer::Passing(_) => panic!("it passes"),
-            Answer::Reading(receiving) => receiving.finish(now),
+        Answered::Passing(_) => panic!("it passes"),
+        Answered::Reading(receiving) => match receiving.push(body)? {
+            Answered::Passing(_) => panic!("it passes"),
+            Answered::Reading(receiving) => receiving.finish(now),
         },
     }
 }
@@ -346,10 +346,10 @@ fn a_streamed_answer_passes_while_it_arrives() {
     let mut answer = sending.awaiting.answered(200, headers(&[("content-type", kind)]), false).unwrap();
     // Byte by byte nothing passes before the head is here, and it does as soon as that is.
     for (at, byte) in outer.body.iter().enumerate() {
-        let Answer::Reading(receiving) = answer else { panic!("after {at} bytes") };
+        let Answered::Reading(receiving) = answer else { panic!("after {at} bytes") };
         answer = receiving.push(&[*byte]).unwrap();
     }
-    let Answer::Passing(mut passing) = answer else { panic!("the head is here") };
+    let Answered::Passing(mut passing) = answer else { panic!("the head is here") };
     assert_eq!((passing.head.status, passing.front.len(), passing.max_body), (206, 0, 10));
     let mut content = Vec::new();
     for piece in ["data: 1\n\n".to_owned(), "x".repeat(40_000)] {
@@ -370,12 +370,12 @@ fn a_streamed_answer_passes_while_it_arrives() {
         |sending: &Sending| exchanges::answer(arrives(&service, sending).0, 200, b"all").unwrap().body;
     let sending = sent();
     let body = sealed(&sending);
-    let Ok(Answer::Reading(receiving)) =
+    let Ok(Answered::Reading(receiving)) =
         sending.awaiting.answered(200, headers(&[("content-type", kind)]), false)
     else {
         panic!()
     };
-    let Ok(Answer::Passing(passing)) = receiving.push(&body[..body.len() - 19]) else { panic!() };
+    let Ok(Answered::Passing(passing)) = receiving.push(&body[..body.len() - 19]) else { panic!() };
     assert_eq!(passing.front, b"all");
     assert_eq!(passing.body.finish(&mut content), Err(Error::Truncated));
     let sending = sent();
@@ -420,17 +420,17 @@ fn no_more_is_held_than_is_said() {
     // Of what is not sealed, and of envelopes: as soon as it is too long.
     let caller = caller(|rule| rule.seal(notes())).max_body(1000);
     let sending = caller.call(CallRequest::new("GET", URL), NOW).unwrap();
-    let Ok(Answer::Reading(receiving)) =
+    let Ok(Answered::Reading(receiving)) =
         sending.awaiting.answered(200, headers(&[("content-type", ENVELOPE_MEDIA_TYPE)]), false)
     else {
         panic!()
     };
-    let Ok(Answer::Reading(receiving)) = receiving.push(&[0; 1000]) else { panic!() };
+    let Ok(Answered::Reading(receiving)) = receiving.push(&[0; 1000]) else { panic!() };
     assert_eq!(receiving.push(&[0]).err(), Some(Error::TooLarge("a response")));
     // What passes in the clear is not held here.
     let clear = self::caller(Rule::in_the_clear).max_body(1000);
     let sending = clear.call(CallRequest::new("GET", URL), NOW).unwrap();
-    let Ok(Answer::Passing(mut passing)) = sending.awaiting.answered(500, headers(&[]), false) else {
+    let Ok(Answered::Passing(mut passing)) = sending.awaiting.answered(500, headers(&[]), false) else {
         panic!()
     };
     let mut content = Vec::new();

@@ -35,7 +35,8 @@ fn service_keys(vector: &Value) -> ServiceKeys {
 fn arrive(form: Form, vector: &Value) -> (Arrived, Vec<u8>) {
     let request = hex_field(vector, "encapsulated_request");
     let mut rest = request.as_slice();
-    let arrived = Arriving::new(form).push(&mut rest, &service_keys(vector), NOW).unwrap().unwrap();
+    let arrived =
+        Arriving::new(form).push(&mut rest, |name| service_keys(vector).find(name, NOW)).unwrap().unwrap();
     (arrived, rest.to_vec())
 }
 

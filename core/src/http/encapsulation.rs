@@ -2,12 +2,13 @@
 //! (draft-ietf-ohai-chunked-ohttp). Bytes in, bytes out; what the bytes mean is not known here.
 
 use super::binary::{Bytes, write_varint};
-use super::keys::{KeyConfig, ServiceKeys};
+use super::keys::{KeyConfig, KeyName, ServiceKey};
 use crate::error::{Error, Result};
 use crate::suite::{
     Exported, HKDF_SHA256, HpkeAead, Kem, Receiving, ResponseKey, Sending, TAG_LEN, label, response_nonce,
     sha256,
 };
+use std::sync::Arc;
 
 /// The longest plaintext of a chunk that everybody has to take.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -193,15 +194,14 @@ impl Arriving {
         Self { form, front: Vec::new() }
     }
 
-    /// Takes what is needed of the front of `piece`. `None` while hdr and enc are not complete.
+    /// Takes what is needed of the front of `piece`. `None` while hdr and enc are not complete; then `find` looks up the key.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if there is no such key (any more), [`Error::Rejected`] if the KEM refuses enc.
     pub(crate) fn push(
         &mut self,
         piece: &mut &[u8],
-        keys: &ServiceKeys,
-        now: u64,
+        find: impl FnOnce(KeyName) -> Option<Arc<ServiceKey>>,
     ) -> Result<Option<Arrived>> {
         loop {
             let wanted = head_len(&self.front)?.unwrap_or(HDR_LEN).saturating_sub(self.front.len());
@@ -218,8 +218,9 @@ impl Arriving {
         let (hdr, enc) = self.front.split_first_chunk::<HDR_LEN>().ok_or(Error::Truncated)?;
         let [id, k0, k1, d0, d1, a0, a1] = *hdr;
         let [kem, kdf, aead] = [[k0, k1], [d0, d1], [a0, a1]].map(u16::from_be_bytes);
-        let (key, aead) = keys.find(id, kem, kdf, aead, now).ok_or(NO_SUCH_KEY)?;
-        let context = key.start_receiving(aead, enc, &info(self.form, hdr))?;
+        let key = find((id, kem, kdf, aead)).ok_or(NO_SUCH_KEY)?;
+        let aead = key.aead;
+        let context = key.secret.start_receiving(aead, enc, &info(self.form, hdr))?;
         let secret = context.export(self.form.response_label(), aead.key_len())?;
         let secret = ResponseSecret { form: self.form, aead, secret, enc: enc.to_vec() };
         let id_bytes = sha256(&[label::REPLAY_ID, &[id], enc]);

@@ -40,6 +40,14 @@ impl Headers {
         Self::default()
     }
 
+    /// Fields of our own, which nothing can be smuggled in with.
+    pub(crate) fn known(fields: &[(&'static str, &str)]) -> Self {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let size = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        Self { fields, size }
+    }
+
     /// Adds a field at the end. The name is taken in lower case.
     ///
     /// # Errors
@@ -83,7 +91,8 @@ impl Headers {
         self.retain(|found| !found.starts_with(prefix));
     }
 
-    fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    /// Removes every field whose name is not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.fields.retain(|(found, _)| keep(found));
         self.size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     }

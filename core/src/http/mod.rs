@@ -5,6 +5,7 @@ mod client;
 #[cfg(feature = "tower")]
 mod layer;
 mod call;
+mod gate;
 mod policy;
 mod resource;
 mod pattern;
@@ -21,7 +22,7 @@ mod binary;
 mod message;
 
 pub use call::{
-    Answer, Awaiting, CallReport, CallRequest, Caller, Outcome, PassingAnswer, PassingBody, Received,
+    Answered, Awaiting, CallReport, CallRequest, Caller, Outcome, PassingAnswer, PassingBody, Received,
     ReceivedList, Receiving, Sending, SendingBody,
 };
 #[cfg(feature = "reqwest")]
@@ -31,6 +32,10 @@ pub use exchange::{
     Arrival, BodySealer, Carriage, ExchangeService, InPlace, Problem, RequestBodySealer, RequestOpener,
     RequestSealer, ResponseOpener, ResponseSealer, ResponseStream, SealedHead, SealedRequest, SealedResponse,
     Unadmitted,
+};
+pub use gate::{
+    Admitted, Answer, Arrived, Arriving, Check, ContentOpener, Entering, Gate, MAX_RESPONSE, Progress,
+    Refusal, Remember,
 };
 pub use keys::{
     KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins,

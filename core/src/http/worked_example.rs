@@ -31,7 +31,7 @@ fn the_worked_exchange_of_the_spec() {
     let (request, opener) = sealer.seal(head, b"hello", NOW).unwrap();
 
     let mut sealed = request.body.as_slice();
-    let arrived = Arriving::new(Form::Whole).push(&mut sealed, &keys, NOW).unwrap().unwrap();
+    let arrived = Arriving::new(Form::Whole).push(&mut sealed, |name| keys.find(name, NOW)).unwrap().unwrap();
     let (mut opening, mut message) = (arrived.opening, Vec::new());
     opening.open_chunk(&[], sealed, &mut message).unwrap();
 

@@ -1,7 +1,7 @@
 //! A client's calls, sans-io: what to send next, what to make of the answer (SPEC §18 to §21).
 //!
 //! ```text
-//! Caller::call(CallRequest) -> Sending -> send it -> Awaiting::answered -> Answer -> push … -> Receiving::finish -> Outcome
+//! Caller::call(CallRequest) -> Sending -> send it -> Awaiting::answered -> Answered -> push … -> Receiving::finish -> Outcome
 //!           ^                                                              |                                        |
 //!           |                                                              '-> PassingAnswer: push … finish         |
 //!           '------------------------------- Again(Sending) --------------------------------------------------------'
@@ -10,7 +10,7 @@
 mod receiving;
 mod sending;
 
-pub use receiving::{Answer, Outcome, PassingAnswer, PassingBody, Received, ReceivedList, Receiving};
+pub use receiving::{Answered, Outcome, PassingAnswer, PassingBody, Received, ReceivedList, Receiving};
 pub use sending::{Awaiting, Sending, SendingBody};
 
 use super::keys::{KeyConfig, TrustedKeys};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 const MAX_PROBLEM: u64 = 4096;
 
 /// What becomes of an answer.
-pub enum Answer {
+pub enum Answered {
     /// It is read to its end, and only then something comes of it.
     Reading(Receiving),
     /// Its head is here, and its content is handed on while it arrives.
@@ -38,7 +38,7 @@ impl Receiving {
     /// # Errors
     /// [`Error::TooLarge`] above a limit; [`Error::Rejected`] and the others of [`ResponseStream::push`] for what does not open;
     /// [`Error::Unsealed`] for a long error page.
-    pub fn push(mut self, piece: &[u8]) -> Result<Answer> {
+    pub fn push(mut self, piece: &[u8]) -> Result<Answered> {
         match &mut *self.0 {
             Reading::Keys { document, .. } => keep(piece, document, MAX_DOCUMENT as u64)?,
             Reading::Problem { answer, body, .. } => {
@@ -84,17 +84,22 @@ impl Receiving {
         }
     }
 
-    pub(super) fn or_passing(self) -> Answer {
+    pub(super) fn or_passing(self) -> Answered {
         match *self.0 {
             Reading::Exchange { asked, stream, head: Some(head), content } if asked.passes() => {
                 let body = PassingBody(Some(stream));
-                Answer::Passing(PassingAnswer { head, front: content, body, max_body: asked.caller.max_body })
+                Answered::Passing(PassingAnswer {
+                    head,
+                    front: content,
+                    body,
+                    max_body: asked.caller.max_body,
+                })
             }
             Reading::Plain { asked, head, body } if asked.stored.is_none() => {
                 let max_body = asked.caller.max_body;
-                Answer::Passing(PassingAnswer { head, front: body, body: PassingBody(None), max_body })
+                Answered::Passing(PassingAnswer { head, front: body, body: PassingBody(None), max_body })
             }
-            reading => Answer::Reading(Self(Box::new(reading))),
+            reading => Answered::Reading(Self(Box::new(reading))),
         }
     }
 }

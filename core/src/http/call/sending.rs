@@ -1,6 +1,6 @@
 //! From a request to what is sent for it.
 
-use super::receiving::{Answer, Reading, Receiving};
+use super::receiving::{Answered, Reading, Receiving};
 use super::{CallBody, CallRequest, Caller};
 use crate::context::SealContext;
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Awaiting {
     /// # Errors
     /// [`Error::Unsealed`] for an answer without the protection that the rule demands, a redirect among them; [`Error::Misuse`] if the
     /// rule opens and the caller has no keys; those of [`LastSeen::advance`](crate::http::LastSeen::advance) for a write that was taken.
-    pub fn answered(self, status: u16, headers: Headers, redirected: bool) -> Result<Answer> {
+    pub fn answered(self, status: u16, headers: Headers, redirected: bool) -> Result<Answered> {
         let unsealed = Error::Unsealed { status };
         if redirected || (300..400).contains(&status) && status != 304 {
             return Err(unsealed);

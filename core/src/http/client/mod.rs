@@ -4,7 +4,7 @@ mod response;
 
 pub use response::Response;
 
-use super::call::{Answer, CallRequest, Caller, Outcome, Sending, SendingBody};
+use super::call::{Answered, CallRequest, Caller, Outcome, Sending, SendingBody};
 use super::exchange::RequestBodySealer;
 use super::last_seen::LastSeen;
 use super::message::Headers;
@@ -251,8 +251,8 @@ impl RequestBuilder {
             let mut answer = awaiting.answered(outer.status().as_u16(), headers, *outer.url() != asked)?;
             let outcome = loop {
                 match answer {
-                    Answer::Passing(passing) => return Ok(Response::passing(passing, outer)),
-                    Answer::Reading(receiving) => match outer.chunk().await.map_err(network)? {
+                    Answered::Passing(passing) => return Ok(Response::passing(passing, outer)),
+                    Answered::Reading(receiving) => match outer.chunk().await.map_err(network)? {
                         Some(piece) => answer = receiving.push(&piece)?,
                         None => break receiving.finish(unix_now())?,
                     },

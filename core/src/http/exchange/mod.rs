@@ -3,7 +3,6 @@
 mod client;
 mod service;
 
-#[cfg(feature = "tower")]
 pub(crate) use client::describes_message;
 pub use client::{
     Carriage, InPlace, Problem, RequestBodySealer, RequestSealer, ResponseOpener, ResponseStream, SealedHead,

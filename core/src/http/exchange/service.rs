@@ -13,6 +13,7 @@ use crate::http::keys::ServiceKeys;
 use crate::http::message::{Method, Origin, PublicUrl, RequestHead, ResponseHead};
 use crate::http::replay::ReplayId;
 use crate::suite::{ResponseKey, label, sha256};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::UNIX_EPOCH;
 
@@ -26,6 +27,7 @@ const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
 /// received `Host`. Source: SPEC §18.
 pub struct ExchangeService {
     keys: RwLock<ServiceKeys>,
+    key_changes: AtomicU64,
     url: PublicUrl,
     tunnel_path: Option<String>,
     post_carrier: bool,
@@ -40,6 +42,7 @@ impl ExchangeService {
     pub fn new(origin: Origin, keys: ServiceKeys) -> Self {
         Self {
             keys: RwLock::new(keys),
+            key_changes: AtomicU64::new(0),
             url: PublicUrl::new(origin),
             tunnel_path: None,
             post_carrier: false,
@@ -99,12 +102,10 @@ impl ExchangeService {
         &self.url.origin
     }
 
-    #[cfg(feature = "tower")]
     pub(crate) fn url(&self) -> &PublicUrl {
         &self.url
     }
 
-    #[cfg(feature = "tower")]
     pub(crate) fn takes_tunnels(&self) -> bool {
         self.tunnel_path.is_some()
     }
@@ -116,7 +117,15 @@ impl ExchangeService {
 
     /// Changes the keys while the service runs: rotates them, or takes those that another process has rotated.
     pub fn change_keys<T>(&self, change: impl FnOnce(&mut ServiceKeys) -> T) -> T {
-        change(&mut self.keys.write().unwrap_or_else(PoisonError::into_inner))
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // First, so that nobody takes what was there before for what is there now, whatever `change` does.
+        self.key_changes.fetch_add(1, Ordering::SeqCst);
+        change(&mut keys)
+    }
+
+    /// How often the keys were changed: what was made of them before the number grew is out of date.
+    pub(crate) fn key_changes(&self) -> u64 {
+        self.key_changes.load(Ordering::SeqCst)
     }
 
     /// Looks at the head of an outer request, whose target is as it was received (path and query count, the origin does not).
@@ -310,7 +319,8 @@ impl RequestOpener {
             return Err(Error::TooLarge("a request"));
         }
         if let State::Head(mut arriving) = state {
-            let arrived = service.with_keys(|keys| arriving.push(&mut piece, keys, now))?;
+            // The KEM works without the lock.
+            let arrived = arriving.push(&mut piece, |name| service.with_keys(|keys| keys.find(name, now)))?;
             state = match arrived {
                 None => State::Head(arriving),
                 Some(arrived) => {
@@ -538,6 +548,8 @@ impl ResponseSealer {
         }
         let mut outer = self.outer(&head)?;
         outer.headers.set("incremental", "?1")?;
+        // nginx holds pieces back until a buffer is full, unless it is told so; it does not pass this on.
+        outer.headers.set("x-accel-buffering", "no")?;
         let message = write_head(&self.inner(head));
         let (mut front, key) = self.secret.start_response()?;
         let mut writer = ChunkWriter::new(key);
