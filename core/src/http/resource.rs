@@ -151,7 +151,7 @@ impl SealedResource {
 
     /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
     ///
-    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; [`Client`](super::Client) lets
+    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; `http::Client` lets
     /// other tasks run between two of them.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ use std::time::Duration;
 const DEFAULT_MAX_BODY: u64 = 64 * 1024 * 1024;
 
 /// Makes of an app's requests what a [`Policy`] says, without sending anything: for whatever sends in your language, as
-/// [`Client`](super::Client) is for `reqwest`.
+/// `http::Client` is for reqwest.
 ///
 /// It reads no clock and opens no connection: times are given in Unix seconds. Cheap to clone; clones share what they know of services'
 /// keys. Trust on first use needs a [`Caller::last_seen`] that outlives the process. Source: SPEC §18 to §21.

@@ -1,13 +1,13 @@
 //! The service's side: open a request, check that it is what it claims, seal the response.
 
-use super::client::push_content;
 use super::{
-    CLOCKS, MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, REPEAT_WITHIN, field, mode, read_binary,
+    CLOCKS, MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, REPEAT_WITHIN, field, max_sealed, mode,
+    read_binary,
 };
 use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_head, write_message};
 use crate::http::encapsulation::{
-    Arriving, ChunkOpener, ChunkReader, ChunkWriter, Form, RequestOpening, ResponseSecret,
+    Arriving, ChunkOpener, ChunkReader, ChunkSealer, ChunkWriter, Form, RequestOpening, ResponseSecret,
 };
 use crate::http::keys::ServiceKeys;
 use crate::http::message::{Method, Origin, PublicUrl, RequestHead, ResponseHead};
@@ -335,17 +335,14 @@ impl RequestOpener {
         match &mut state {
             State::Head(_) => {}
             State::Whole { sealed, .. } => {
-                // Padding and head come on top of the body: at most an eighth, and what a head may have.
-                let limit = service.max_body.saturating_add(service.max_body / 8).saturating_add(512 * 1024);
-                if (sealed.len() + piece.len()) as u64 > limit {
+                if (sealed.len() + piece.len()) as u64 > max_sealed(service.max_body) {
                     return Err(Error::TooLarge("a request"));
                 }
                 sealed.extend_from_slice(piece);
             }
             State::Chunks(chunks) => {
-                let mut opened = Vec::with_capacity(piece.len());
-                chunks.push(piece, &mut opened)?;
-                self.reader.push(&opened, content)?;
+                content.reserve(piece.len());
+                chunks.push(piece, |opened| self.reader.push(opened, content))?;
             }
             State::Finished | State::Failed => return Err(OVER),
         }
@@ -362,14 +359,14 @@ impl RequestOpener {
             let field = std::mem::take(&mut self.field);
             self.feed(service, &field, now, content)?;
         }
-        let mut opened = Vec::new();
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Head(_) => return Err(Error::Truncated),
-            State::Whole { mut opening, sealed } => opening.open_chunk(&[], &sealed, &mut opened)?,
-            State::Chunks(chunks) => chunks.finish(&mut opened)?,
+            State::Whole { mut opening, mut sealed } => {
+                self.reader.push(opening.open_chunk(&[], &mut sealed)?, content)?;
+            }
+            State::Chunks(chunks) => chunks.finish(|opened| self.reader.push(opened, content))?,
             State::Finished | State::Failed => return Err(OVER),
         }
-        self.reader.push(&opened, content)?;
         self.reader.finish()?;
         self.state = State::Finished;
         Ok(())
@@ -534,7 +531,7 @@ impl ResponseSealer {
         let outer = self.outer(&head)?;
         let message = write_message(&self.inner(head), body);
         let (mut out, mut key) = self.secret.start_response()?;
-        crate::http::encapsulation::ChunkSealer::seal_chunk(&mut key, &[], &message, &mut out)?;
+        key.seal_chunk(&[], &[&message], &mut out)?;
         Ok(SealedResponse { head: outer, body: out })
     }
 
@@ -587,7 +584,7 @@ impl BodySealer {
     /// # Errors
     /// [`Error::TooLarge`] after 2^64 chunks.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        push_content(&mut self.writer, piece, out)
+        self.writer.push_content(piece, out)
     }
 
     /// Appends the end. Without it the client says [`Error::Truncated`].
