@@ -62,7 +62,9 @@ pub use about::{About, Addressed};
 pub use chunks::BODY_HEAD_LEN;
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
-pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
+pub use envelope::{
+    Header, Metadata, MetadataValue, from_text, header_len, join, read_header, split, to_text,
+};
 pub use error::{Error, Result};
 pub use identity::{
     Candidate, Fingerprint, Identity, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients, SlotKind,
@@ -73,7 +75,7 @@ pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};
 pub use sealer::Sealer;
 pub use secret::SecretBytes;
 pub use store::{MemoryStore, SecretStore};
-pub use stream::{OpenReader, OpenStream, SealStream, SealWriter, SeekReader};
+pub use stream::{OpenReader, OpenStream, RangeOpener, RangeStart, SealStream, SealWriter, SeekReader};
 pub use suite::{Aead, Kem, Signer};
 
 #[cfg(not(target_arch = "wasm32"))]

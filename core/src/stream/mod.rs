@@ -2,10 +2,12 @@
 
 mod io;
 mod open;
+mod range;
 mod seal;
 mod seek;
 
 pub use io::{OpenReader, SealWriter};
 pub use open::OpenStream;
+pub use range::{RangeOpener, RangeStart};
 pub use seal::SealStream;
 pub use seek::SeekReader;
