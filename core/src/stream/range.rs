@@ -26,7 +26,8 @@ use zeroize::Zeroizing;
 ///
 /// let front = header_len(&stored)?.unwrap() + BODY_HEAD_LEN;
 /// let start = RangeStart::new(&stored[..front], stored.len() as u64, &Opener::new(&bob, &context))?;
-/// let opener = start.finish(fetch(start.sealed()))?;
+/// let end = fetch(start.sealed());
+/// let opener = start.finish(end)?;
 /// assert_eq!(opener.len(), 100_000);
 /// assert_eq!(opener.open(10..20, fetch(opener.sealed(10..20)?))?, [7; 10]);
 /// # Ok::<(), sealwire::Error>(())

@@ -1,6 +1,6 @@
 //! Sealing in pieces.
 
-use crate::chunks::{CHUNK, ChunkCipher, SEALED_CHUNK};
+use crate::chunks::{CHUNK, ChunkCipher, SEALED_CHUNK, sealed_len};
 use crate::error::{Error, Result};
 use crate::layout::Layout;
 use crate::sealer::{BodySigner, Sealer};
@@ -36,6 +36,7 @@ use zeroize::Zeroizing;
 pub struct SealStream {
     /// What has not been handed out yet: header and body head.
     front: Vec<u8>,
+    front_len: u64,
     cipher: ChunkCipher,
     next_chunk: u64,
     /// Plaintext of a chunk that is not full yet.
@@ -79,6 +80,7 @@ impl SealStream {
         let (head, cipher, signer) = begun.body(sealer.part)?;
         let stream = Self {
             front: head.to_vec(),
+            front_len: head.len() as u64,
             cipher,
             next_chunk: 0,
             partial: new_partial(),
@@ -94,8 +96,18 @@ impl SealStream {
     /// The stream with its header in front.
     fn attached((mut header, mut stream): (Vec<u8>, Self)) -> Self {
         header.append(&mut stream.front);
+        stream.front_len = header.len() as u64;
         stream.front = header;
         stream
+    }
+
+    /// How long all that comes out of it is, if the payload's length was said.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] at 4 PiB.
+    pub fn sealed_len(&self) -> Result<Option<u64>> {
+        let len = |payload| Ok(self.front_len + sealed_len(self.layout.total(payload)?)?);
+        self.expected.map(len).transpose()
     }
 
     /// Takes the next piece of the payload and appends what can be sealed of it to `sealed`.
