@@ -3,6 +3,8 @@
 
 mod error;
 mod keys;
+mod request;
 mod seal;
+mod stream;
 #[cfg(feature = "traps")]
 mod traps;
