@@ -1,7 +1,6 @@
 // Between Node's `http` and web-standard Request and Response, both ways: for `http.createServer`, and for apps that are Node listeners, such
 // as Express'.
 
-import { once } from "node:events";
 import { IncomingMessage, type RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { Duplex, Readable } from "node:stream";
@@ -123,13 +122,24 @@ async function send(response: Response, outgoing: ServerResponse): Promise<void>
     for (;;) {
       const { done, value } = await reader.read();
       if (done || outgoing.destroyed) break;
-      if (!outgoing.write(value)) await Promise.race([once(outgoing, "drain"), once(outgoing, "close")]);
+      if (!outgoing.write(value)) await roomIn(outgoing);
     }
     outgoing.end();
   } catch {
     // Broken off, so that nobody takes it for whole.
     outgoing.destroy();
   }
+}
+
+/** Until more may be written, or nobody is there any more. */
+function roomIn(outgoing: ServerResponse): Promise<void> {
+  return new Promise((resolve) => {
+    const go = () => {
+      outgoing.off("drain", go).off("close", go);
+      resolve();
+    };
+    outgoing.on("drain", go).on("close", go);
+  });
 }
 
 function toIncoming(request: Request, wire: Wire): IncomingMessage {
@@ -171,13 +181,14 @@ class Wire extends Duplex {
   readonly #isHead: boolean;
   readonly #resolve: (response: Response) => void;
   /** What has come of the head. */
-  #front: Buffer | undefined = Buffer.alloc(0);
+  #front: string | undefined = "";
   #body: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** Called when the body is wanted again. */
   #go: (() => void) | undefined;
 
   constructor(isHead: boolean, resolve: (response: Response) => void) {
-    super();
+    // A head comes as text, each character a byte, whatever encoding goes with it.
+    super({ decodeStrings: false });
     this.#isHead = isHead;
     this.#resolve = resolve;
   }
@@ -199,8 +210,9 @@ class Wire extends Duplex {
 
   override _read(): void {}
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const body = this.#front === undefined ? chunk : this.#head(chunk);
+  override _write(chunk: Buffer | string, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    const rest = this.#front === undefined ? chunk : this.#head(chunk);
+    const body = typeof rest === "string" ? Buffer.from(rest, encoding) : rest;
     if (this.#body === undefined || body.length === 0) return done();
     this.#body.enqueue(Uint8Array.from(body));
     if ((this.#body.desiredSize ?? 0) > 0) done();
@@ -208,16 +220,16 @@ class Wire extends Duplex {
   }
 
   /** Takes the head, and gives what is behind it. */
-  #head(chunk: Buffer): Buffer {
-    let front = Buffer.concat([this.#front ?? Buffer.alloc(0), chunk]);
+  #head(chunk: Buffer | string): string {
+    let front = (this.#front ?? "") + (typeof chunk === "string" ? chunk : chunk.toString("latin1"));
     for (;;) {
       const end = front.indexOf("\r\n\r\n");
       if (end < 0) {
         this.#front = front;
-        return Buffer.alloc(0);
+        return "";
       }
-      const [line = "", ...fields] = front.toString("latin1", 0, end).split("\r\n");
-      front = front.subarray(end + 4);
+      const [line = "", ...fields] = front.slice(0, end).split("\r\n");
+      front = front.slice(end + 4);
       const status = Number(line.split(" ")[1]);
       // What is said before the answer ("early hints") stays here.
       if (status < 200) continue;
@@ -230,7 +242,7 @@ class Wire extends Duplex {
       }
       const isEmpty = this.#isHead || status === 204 || status === 205 || status === 304;
       this.#resolve(new Response(isEmpty ? null : this.#stream(), { status, headers }));
-      return isEmpty ? Buffer.alloc(0) : front;
+      return isEmpty ? "" : front;
     }
   }
 

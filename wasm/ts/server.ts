@@ -539,7 +539,7 @@ class Driver {
       if (answered) throw misuse("a request has one answer");
       answered = true;
       return this.#served(response.status, started, async () =>
-        withFields(isSealed ? await sealed(response, admission) : response, page),
+        withFields(isSealed ? await sealed(method === "HEAD" ? headOf(response) : response, admission) : response, page),
       );
     };
     return { request, ...(signer === undefined ? {} : { signer: makeSigner(signer) }), seal };
@@ -611,6 +611,13 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
   } finally {
     admission.free();
   }
+}
+
+/** An answer to HEAD has no body, whatever the app gives. */
+function headOf(response: Response): Response {
+  response.body?.cancel().catch(ignore);
+  const { status, headers } = response;
+  return new Response(null, { status, headers });
 }
 
 /** All of a body; `undefined` if it fails or is too large. */
