@@ -69,6 +69,8 @@ export function fromListener(listener: RequestListener): (request: Request, sign
       outgoing.shouldKeepAlive = false;
       outgoing.assignSocket(wire as unknown as Socket);
       outgoing.on("finish", () => wire.finished());
+      // Else it is the server that passes this on.
+      wire.on("drain", () => outgoing.emit("drain"));
       const broken = () => {
         const error = request.signal.reason ?? new Error("the app broke its answer off");
         reject(error);
@@ -155,20 +157,27 @@ function toIncoming(request: Request, wire: Wire): IncomingMessage {
     incoming.headers[name] = name === "set-cookie" ? [value] : value;
   }
   const reader = request.body?.getReader();
-  incoming._read = () => {
-    if (reader === undefined) {
-      incoming.complete = true;
-      incoming.push(null);
-      return;
+  // Node asks once, as long as there is room, as it does with a real socket.
+  let isReading = false;
+  const readOn = async () => {
+    if (isReading) return;
+    isReading = true;
+    try {
+      for (;;) {
+        const piece = reader && (await reader.read());
+        if (piece === undefined || piece.done) {
+          incoming.complete = true;
+          incoming.push(null);
+          return;
+        }
+        if (!incoming.push(piece.value)) break;
+      }
+    } catch (error) {
+      incoming.destroy(error instanceof Error ? error : new Error(String(error)));
     }
-    reader.read().then(
-      ({ done, value }) => {
-        if (done) incoming.complete = true;
-        incoming.push(done ? null : value);
-      },
-      (error: unknown) => incoming.destroy(error instanceof Error ? error : new Error(String(error))),
-    );
+    isReading = false;
   };
+  incoming._read = () => void readOn();
   incoming._destroy = (error, callback) => {
     reader?.cancel(error).catch(() => {});
     callback(error);
