@@ -30,7 +30,7 @@ before(async () => {
 /** The Rust client's output. */
 async function rust(what, { origin, pin }, ...identities) {
   const secrets = identities.map((identity) => text.decode(identity.reveal()));
-  const { stdout } = await run(client, [what, origin, `${pin}`, ...secrets], { timeout: 15_000 });
+  const { stdout } = await run(client, [what, origin, `${pin}`, ...secrets], { timeout: 60_000 });
   return stdout;
 }
 
@@ -66,10 +66,9 @@ async function serve(app, options = {}) {
 /** What the Rust client expects. */
 function echo() {
   const stored = new Map();
-  let uploaded = Promise.withResolvers?.() ?? withResolvers();
+  const uploaded = withResolvers();
   const go = withResolvers();
   return async (request, signer) => {
-    if (process.env.TRACE) console.error(request.method, request.url);
     const url = new URL(request.url);
     const path = url.pathname;
     if (path === "/health") return new Response("well");
@@ -163,3 +162,213 @@ test("what is refused, as the tower layer refuses it, and told alike", async () 
   assert.ok(told.length > 45, `${told.length}`);
   assert.deepEqual(service.events, told);
 });
+
+test("a key that the service does not have (any more) is named in clear, a rotated one is taken", async () => {
+  const keys = await ServiceKeys.generate({ kem: "X25519", lifetime: 3600 });
+  const [store, saved] = memoryStore();
+  await keys.save(store, "keys");
+  const first = await serve(echo(), { keys });
+  // Another process of the service, with what was saved.
+  const second = await ServiceKeys.load(store, "keys");
+  keys.rotate();
+  await keys.save(store, "keys");
+  await second.reload(store, "keys");
+  assert.equal(await ServiceKeys.load(store, "nothing"), undefined);
+  assert.ok(saved.get("keys").length > 100);
+  await assert.rejects(second.reload(store, "nothing"), { code: "Misuse" });
+  await rust("calls", first, device);
+  const response = await post(first, "/open/a", "message/ohttp-req", new Uint8Array(100));
+  assert.deepEqual([response.status, response.headers.get("content-type")], [400, "application/problem+json"]);
+  assert.deepEqual(first.events.at(-1), ["open", "InvalidKey"]);
+  assert.equal((await response.json()).type, "https://iana.org/assignments/http-problem-types#ohttp-key");
+  await assert.rejects(createService({ origin: first.origin, keys, identity: device }), { code: "Misuse" });
+});
+
+test("two services share one replay cache, one in memory is bounded and knows nothing from before it began", async () => {
+  const seen = new Map();
+  const replay = {
+    async insert(id, _made, until) {
+      const key = Buffer.from(id).toString("hex");
+      assert.equal(key.length, 64);
+      const fresh = !seen.has(key);
+      seen.set(key, until);
+      return fresh;
+    },
+  };
+  const shared = { keys: await ServiceKeys.generate({ kem: "X25519", lifetime: 3600 }), identity: other };
+  const [store] = memoryStore();
+  await shared.keys.save(store, "keys");
+  const answers = [];
+  // One in front, which hands the same bytes to both.
+  const front = createServer();
+  front.listen(0, "127.0.0.1");
+  await once(front, "listening");
+  after(() => front.close());
+  const origin = `http://127.0.0.1:${front.address().port}`;
+  const options = { origin, identity: other, verify: { signers: [device.signer] }, replay, plain: ["/health"] };
+  const one = await createService({ ...options, keys: shared.keys });
+  const two = await createService({ ...options, keys: await ServiceKeys.load(store, "keys") });
+  front.on("request", toListener(async (request) => {
+    const [to, copy] = [request, request.clone()];
+    const answered = await one.handle(to, () => new Response("hello"));
+    const again = await two.handle(copy, () => new Response("let in twice", { status: 500 }));
+    if (!copy.url.includes("well-known")) answers.push([answered.status, again.status]);
+    return answered;
+  }));
+  // The client does not get the 404 that it expects, and ends.
+  await assert.rejects(rust("notes", { origin, pin: other.recipient.pin }, device));
+  assert.deepEqual(answers, [[200, 401]]);
+  assert.equal(seen.size, 2);
+
+  const memory = new MemoryReplayCache({ capacity: 2 });
+  const now = Math.floor(Date.now() / 1000);
+  const id = (n) => new Uint8Array(32).fill(n);
+  assert.equal(await memory.insert(id(1), now + 1, now + 600, now), true);
+  assert.equal(await memory.insert(id(1), now + 1, now + 600, now), false);
+  await assert.rejects(memory.insert(id(2), now - 100, now + 600, now), { code: "Expired" });
+  assert.equal(await memory.insert(id(2), now + 1, now + 600, now), true);
+  await assert.rejects(memory.insert(id(3), now + 1, now + 600, now), { code: "Store" });
+  assert.equal(await memory.insert(id(3), now + 1, now + 900, now + 700), true);
+  assert.throws(() => new MemoryReplayCache({ capacity: 0 }), { code: "Misuse" });
+});
+
+test("a cache that is out of reach refuses", async () => {
+  const replay = { insert: () => Promise.reject(new Error("no connection")) };
+  const service = await serve(echo(), { replay });
+  await assert.rejects(rust("notes", service, device));
+  assert.deepEqual(service.events.at(-1), ["verify", "Store"]);
+});
+
+test("signers are looked up by their key id, and only who is asked for counts", async () => {
+  const asked = [];
+  const signers = async (keyId) => {
+    asked.push(keyId);
+    return device.signer;
+  };
+  const service = await serve(echo(), { verify: { signers } });
+  await rust("calls", service, device);
+  assert.match(asked[0], /^[\w-]{43}$/);
+  await assert.rejects(rust("calls", service, other));
+  assert.deepEqual(service.events.at(-1), ["verify", "Rejected"]);
+});
+
+test("a gateway verifies in a worker, with public keys alone", async () => {
+  const worker = new Worker(new URL("gateway.worker.mjs", import.meta.url));
+  after(() => worker.terminate());
+  const waiting = new Map();
+  worker.on("message", ({ n, ...answer }) => waiting.get(n)(answer));
+  const ask = (request) => new Promise((resolve) => {
+    waiting.set(waiting.size, resolve);
+    worker.postMessage({ n: waiting.size - 1, ...request });
+  });
+  const verdicts = [];
+  // In front of the service: what the worker lets in goes on.
+  const front = createServer();
+  front.listen(0, "127.0.0.1");
+  await once(front, "listening");
+  after(() => front.close());
+  const origin = `http://127.0.0.1:${front.address().port}`;
+  await ask({ origin, signers: [`${device.signer}`] });
+  const behind = await createService({
+    origin,
+    keys: await ServiceKeys.generate({ kem: "X25519", lifetime: 3600 }),
+    identity: other,
+    verify: { signers: [device.signer, other.signer] },
+    signedOnly: ["/store/{id}"],
+    stream: ["/upload/{id}"],
+    tunnel: "/ohttp",
+    plain: ["/health"],
+  });
+  const app = echo();
+  front.on("request", toListener(async (request) => {
+    const { method, url, headers } = request;
+    const body = request.body && new Uint8Array(await request.arrayBuffer());
+    const { status, signer, refusal } = await ask({ method, url, fields: [...headers], body });
+    verdicts.push(status);
+    if (refusal) return new Response(refusal[1], { status, headers: refusal[0] });
+    assert.ok(signer === `${device.signer}` || /well-known|health/.test(url));
+    return behind.handle(new Request(url, { method, headers, body, ...(body && { duplex: "half" }) }), app);
+  }));
+  const pin = other.recipient.pin;
+  await assert.rejects(rust("calls", { origin, pin }, other));
+  assert.deepEqual(verdicts.splice(0), [200, 401]);
+  // Good; a replay; signed anew, which the service refuses; and unsigned, which the gateway lets nobody, so that the client ends.
+  await assert.rejects(rust("hostile", { origin, pin }, device, other), /unsigned where that is enough/);
+  assert.deepEqual(verdicts, [200, 200, 401, 200, 401]);
+});
+
+test("who goes away frees what was made for them", async () => {
+  const cancelled = withResolvers();
+  const aborted = withResolvers();
+  const service = await serve((request) => {
+    request.signal.addEventListener("abort", aborted.resolve);
+    const body = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1000)), cancel: cancelled.resolve });
+    return new Response(body);
+  });
+  const gone = new AbortController();
+  const response = await fetch(`${service.origin}/health`, { signal: gone.signal });
+  await response.body.getReader().read();
+  gone.abort();
+  await Promise.all([cancelled.promise, aborted.promise]);
+});
+
+test("what does not fit into memory, or does not come, is refused", async () => {
+  const small = await serve(echo(), { memory: 1000 });
+  const type = "message/ohttp-chunked-req";
+  assert.equal((await post(small, "/open/a", type, new Uint8Array(2000))).status, 503);
+  assert.equal((await post(small, "/open/a", type, new Uint8Array(500))).status, 400);
+  const slow = await serve(echo(), { bodyTimeout: 100 });
+  const body = new ReadableStream({ pull: () => new Promise(() => {}) });
+  const request = new Request(`${slow.origin}/open/a`, { method: "POST", headers: { "content-type": type }, body, duplex: "half" });
+  const refused = await openExchange(request, slow.service);
+  assert.equal(refused.status, 400);
+  assert.deepEqual(slow.events.at(-1), ["open", "Network"]);
+});
+
+test("pages of other origins are asked in", async () => {
+  const page = "https://app.example";
+  const service = await serve(echo(), { allowOrigins: [page] });
+  const ask = (method, headers) => fetch(`${service.origin}/health`, { method, headers: { origin: page, ...headers } });
+  const preflight = await ask("OPTIONS", { "access-control-request-method": "POST" });
+  assert.deepEqual([preflight.status, preflight.headers.get("access-control-allow-origin")], [204, page]);
+  const answer = await ask("GET", {});
+  assert.equal(answer.headers.get("access-control-allow-origin"), page);
+  assert.match(answer.headers.get("vary"), /origin/);
+  const gateway = await createGateway({ origin: service.origin, verify: { signers: [device.signer] }, allowOrigins: [page] });
+  const refused = await verifyRequest(new Request(`${service.origin}/a`, { headers: { origin: page } }), gateway);
+  assert.deepEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, page]);
+});
+
+for (const example of ["hono", "express"]) {
+  test(`the ${example} example`, async () => {
+    const folder = fileURLToPath(new URL("../../examples/node", import.meta.url));
+    const keys = await mkdtemp(join(tmpdir(), "sealwire-"));
+    const port = 20_000 + Math.floor(Math.random() * 10_000);
+    const env = { ...process.env, ORIGIN: `http://127.0.0.1:${port}`, SIGNERS: `${device.signer}`, KEYS: keys };
+    for (let start = 0; start < 2; start += 1) {
+      const child = spawn(process.execPath, [`${example}.mjs`], { cwd: folder, env, stdio: ["ignore", "pipe", "inherit"] });
+      try {
+        const [line] = await once(createInterface(child.stdout), "line");
+        const [origin, pin] = line.split(" ");
+        await rust("notes", { origin, pin }, device);
+      } finally {
+        child.kill();
+        await once(child, "exit");
+      }
+    }
+    await rm(keys, { recursive: true });
+  });
+}
+
+function memoryStore() {
+  const saved = new Map();
+  const store = {
+    save: async (name, secret) => void saved.set(name, secret.slice()),
+    load: async (name) => saved.get(name)?.slice(),
+  };
+  return [store, saved];
+}
+
+function post({ origin }, path, type, body) {
+  return fetch(`${origin}${path}`, { method: "POST", headers: { "content-type": type }, body });
+}

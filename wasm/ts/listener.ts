@@ -97,7 +97,7 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request {
   if (!url.startsWith("/")) throw new TypeError("no path");
   const headers = new Headers();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    if (!rawHeaders[at]!.startsWith(":")) headers.append(rawHeaders[at]!, rawHeaders[at + 1]!);
+    if (!rawHeaders[at]!.startsWith(":") && rawHeaders[at]!.toLowerCase() !== "transfer-encoding") headers.append(rawHeaders[at]!, rawHeaders[at + 1]!);
   }
   const { "content-length": length, "transfer-encoding": coding } = incoming.headers;
   const hasBody = method !== "GET" && method !== "HEAD" && (coding !== undefined || (length !== undefined && length !== "0"));
@@ -157,6 +157,11 @@ function toIncoming(request: Request, wire: Wire): IncomingMessage {
     incoming.headers[name] = name === "set-cookie" ? [value] : value;
   }
   const reader = request.body?.getReader();
+  // What says to Node's body parsers that there is one.
+  if (reader !== undefined && incoming.headers["content-length"] === undefined) {
+    incoming.rawHeaders.push("transfer-encoding", "chunked");
+    incoming.headers["transfer-encoding"] = "chunked";
+  }
   // Node asks once, as long as there is room, as it does with a real socket.
   let isReading = false;
   const readOn = async () => {
