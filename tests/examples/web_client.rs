@@ -112,6 +112,7 @@ async fn calls(origin: &str, pin: &str, device: Identity) {
     };
     assert!(code == "Truncated" || code == "Network", "{code}");
     assert_eq!(whole.get(&url("/breaks")).send().await.unwrap().status(), 500);
+    assert_eq!(whole.get(&url("/mistake")).send().await.unwrap().status(), 500);
 
     // What the service only stores.
     let stored =

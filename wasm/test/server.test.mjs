@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -24,6 +25,10 @@ let device, other, client;
 before(async () => {
   [device, other] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
   await run("cargo", ["build", "--quiet", "--locked", "-p", "sealwire-tests", "--example", "web_client"], { cwd: root });
+  const examples = join(root, "examples/node");
+  if (!existsSync(join(examples, "node_modules"))) {
+    await run("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], { cwd: examples });
+  }
   client = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "debug/examples/web_client");
 });
 
@@ -101,6 +106,8 @@ function echo() {
       };
       return new Response(bytesOf(made()));
     }
+    // An app's mistake: text where bytes belong.
+    if (path === "/mistake") return new Response(new ReadableStream({ pull: (controller) => controller.enqueue("text") }));
     if (path === "/uploaded") return new Response(`${await uploaded.promise}`);
     if (path.startsWith("/upload/")) {
       let length = 0;
@@ -323,6 +330,28 @@ test("what does not fit into memory, or does not come, is refused", async () => 
   const refused = await openExchange(request, slow.service);
   assert.equal(refused.status, 400);
   assert.deepEqual(slow.events.at(-1), ["open", "Network"]);
+});
+
+test("mistakes are said, and leave the module as it is", async () => {
+  const [store] = memoryStore();
+  const keys = await ServiceKeys.generate({ kem: "X25519" });
+  const right = { origin: "https://api.example.com", keys, identity: device };
+  for (const wrong of [
+    { origin: 7 }, { origin: "https://api.example.com/" }, { keys: {} }, { identity: {} }, { verify: {} }, { plain: ["notes"] }, { plain: [7] },
+    { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] },
+  ]) {
+    await assert.rejects(createService({ ...right, ...wrong }), ({ code }) => ["Misuse", "Malformed", "InvalidKey"].includes(code), JSON.stringify(wrong));
+  }
+  await assert.rejects(createGateway({ origin: right.origin }), { code: "Misuse" });
+  await assert.rejects(ServiceKeys.generate({ lifetime: 8 * 24 * 3600 }), { code: "Misuse" });
+  await store.save("keys", new Uint8Array([0x82]));
+  await assert.rejects(ServiceKeys.load(store, "keys"), ({ code }) => ["Malformed", "Truncated"].includes(code));
+  assert.ok(Math.abs(keys.expires - Date.now() - 7 * 24 * 3600_000) < 60_000);
+  // Nothing was lost: the keys are free for a service, and the module is the same.
+  const service = await createService(right);
+  const answer = await service.handle(new Request("https://api.example.com/.well-known/sealwire-keys"), assert.fail);
+  assert.equal(answer.status, 200);
+  await keys.save(store, "keys");
 });
 
 test("pages of other origins are asked in", async () => {

@@ -1,5 +1,6 @@
+import { unsigned } from "./context.js";
 import { misuse } from "./error.js";
-import { Held, call, glue } from "./module.js";
+import { Held, glue, run } from "./module.js";
 
 /**
  * Remembers requests for a while, so that each reaches the app once. Several processes of one service share one cache, or a request can
@@ -48,11 +49,12 @@ export class MemoryReplayCache implements ReplayCache {
     }
   }
 
-  async insert(id: Uint8Array, made: number, until: number, now: number): Promise<boolean> {
-    return call(() => {
-      // A service has loaded the module before; what was remembered in one that failed is lost, and said so.
+  insert(id: Uint8Array, made: number, until: number, now: number): Promise<boolean> {
+    return run(() => {
+      if (!(id instanceof Uint8Array)) throw misuse("a replay id is a Uint8Array");
+      // What was remembered in an instance of the module that failed is lost, and said so.
       this.#held ??= new Held(new glue.MemoryReplay(this.#capacity, BigInt(this.#began)));
-      return this.#held.object.insert(id, BigInt(made), BigInt(until), BigInt(now));
+      return this.#held.object.insert(id, unsigned(made), unsigned(until), unsigned(now));
     });
   }
 }

@@ -4,10 +4,11 @@
 // The entry for this runtime, which knows where the module is.
 import "sealwire";
 import { SealwireError, misuse } from "./error.js";
-import { type Identity, rawIdentity } from "./keys.js";
+import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
+import { bytes } from "./seal.js";
 import { unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
@@ -20,6 +21,7 @@ let gatewayDriver: (gateway: Gateway) => Driver;
 
 /** The most that is collected of an app's response to a request in the whole form, in bytes. */
 const MAX_RESPONSE = 64 * 1024 * 1024;
+/** How long a service key lives, in seconds, unless told otherwise. */
 const WEEK = 7 * 24 * 3600;
 
 /** Where service keys are kept: what {@link ServiceKeys.save} and {@link ServiceKeys.load} need of a store. */
@@ -243,8 +245,7 @@ export class Service {
     app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
     const opened = await this.#driver.open(request);
-    if (opened instanceof Response) return opened;
-    return opened.seal(await app(opened.request, opened.signer));
+    return "seal" in opened ? opened.seal(await app(opened.request, opened.signer)) : opened;
   }
 
   /** Frees it, with its keys. Streams under way go on. */
@@ -277,8 +278,7 @@ export class Gateway {
     forward: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
     const verified = await this.#driver.open(request);
-    if (verified instanceof Response) return verified;
-    return verified.seal(await forward(verified.request, verified.signer));
+    return "seal" in verified ? verified.seal(await forward(verified.request, verified.signer)) : verified;
   }
 
   /** Frees it. */
@@ -308,15 +308,18 @@ export class Gateway {
 export function createService(options: ServiceOptions): Promise<Service> {
   return run(() =>
     scoped((own) => {
-      const exchanges = own(new glue.Exchanges(options.origin));
-      if (options.mounted !== undefined) exchanges.mounted(options.mounted.public, options.mounted.local);
-      if (options.tunnel !== undefined) exchanges.tunnel(options.tunnel);
+      if (!(options.keys instanceof ServiceKeys)) throw misuse("keys are ServiceKeys of this copy of the package");
+      if (!(options.identity instanceof Identity)) throw misuse("identity is an Identity of this copy of the package");
+      const exchanges = own(new glue.Exchanges(wellFormed(options.origin)));
+      const { mounted } = options;
+      if (mounted !== undefined) exchanges.mounted(wellFormed(mounted.public), wellFormed(mounted.local));
+      if (options.tunnel !== undefined) exchanges.tunnel(wellFormed(options.tunnel));
       if (options.postCarrier === true) exchanges.postCarrier();
       if (options.coarseStatus === true) exchanges.coarseStatus();
       if (options.window !== undefined) exchanges.window(unsigned(options.window));
       if (options.maxBody !== undefined) exchanges.maxBody(unsigned(options.maxBody));
       // What is wrong with the options is said while the keys are still free.
-      configure(own(glue.Gate.gateway(options.origin)), options);
+      configure(own(glue.Gate.gateway(wellFormed(options.origin))), options);
       const gate = exchanges.gate(rawKeys(options.keys), rawIdentity(options.identity));
       configure(gate, options);
       return makeService(new Driver(gate, options));
@@ -330,7 +333,8 @@ export function createService(options: ServiceOptions): Promise<Service> {
  */
 export function createGateway(options: GatewayOptions): Promise<Gateway> {
   return run(() => {
-    const gate = glue.Gate.gateway(options.origin);
+    const gate = glue.Gate.gateway(wellFormed(options.origin));
+    if (options.verify === undefined) throw misuse("a gateway verifies");
     configure(gate, options);
     return makeGateway(new Driver(gate, options));
   });
@@ -363,11 +367,14 @@ type Everything = GateOptions & Partial<ServiceOptions>;
 function configure(gate: glue.Gate, options: Everything): void {
   const { verify } = options;
   if (verify !== undefined) {
+    if (typeof verify.signers !== "function" && !Array.isArray(verify.signers)) {
+      throw misuse("signers are a list of Signers, or a function that looks one up");
+    }
     const signers = typeof verify.signers === "function" ? [] : verify.signers.map(String);
     const seconds = (value: number | undefined) => (value === undefined ? undefined : unsigned(value));
     gate.verify(
       signers,
-      [...(verify.require ?? [])],
+      (verify.require ?? []).map(wellFormed),
       seconds(verify.maxAge),
       seconds(verify.maxValidity),
       seconds(verify.clockSkew),
@@ -379,8 +386,8 @@ function configure(gate: glue.Gate, options: Everything): void {
   for (const pattern of options.unsigned ?? []) gate.unsigned(wellFormed(pattern));
   for (const pattern of options.stream ?? []) gate.stream(wellFormed(pattern));
   if (options.enforceIdempotencyKeys === true) gate.enforceIdempotencyKeys();
-  if (options.allowOrigins !== undefined) gate.allowOrigins([...options.allowOrigins]);
-  if (options.passOuter !== undefined) gate.passOuter([...options.passOuter]);
+  if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
+  if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
   if (options.nextPins !== undefined) gate.nextPins(options.nextPins.map(String));
 }
@@ -447,9 +454,10 @@ class Driver {
       entered.free();
       throw error;
     }
-    if (!signer) return passage;
+    // Whoever it was is unknown.
+    if (!signer) return entered.object;
     entered.free();
-    return enter(signer.toString());
+    return enter(String(signer));
   }
 
   /** Reads a body: all of it, or up to where the app may read on, with the reader that is given then. */
@@ -630,7 +638,8 @@ async function collected(body: ReadableStream<Uint8Array> | null): Promise<Uint8
     for (;;) {
       const { done, value } = await reader.read();
       if (done) break;
-      pieces.push(value);
+      // An app may put anything into a stream of its own.
+      pieces.push(bytes(value));
       length += value.length;
       if (length > MAX_RESPONSE) {
         reader.cancel().catch(ignore);
@@ -667,7 +676,7 @@ function passing(
         try {
           for (;;) {
             const { done, value } = await source.read();
-            const made = step(done ? undefined : value);
+            const made = step(done ? undefined : bytes(value));
             if (made.length > 0) controller.enqueue(made);
             if (done) {
               over();
