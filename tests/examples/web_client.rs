@@ -181,7 +181,8 @@ fn attempts(side: &Side, device: &Identity, other: &Identity) -> Vec<(&'static s
     let signed = || side.sealed("POST", "/notes", b"hello", Some(device), now());
     let unsigned = || side.sealed("POST", "/open/a", b"hello", None, now());
     let stored = || {
-        let mut wire = side.plain("PUT", "/store/1", b"envelope").set("content-type", "application/vnd.sealwire");
+        let mut wire =
+            side.plain("PUT", "/store/1", b"envelope").set("content-type", "application/vnd.sealwire");
         wire.sign(device);
         wire
     };
@@ -226,7 +227,8 @@ fn attempts(side: &Side, device: &Identity, other: &Identity) -> Vec<(&'static s
         ("to another path, signed", 401, signed().to("/others")),
         ("by another method", 400, unsigned().method("PUT")),
         ("for another service", 400, {
-            let elsewhere = Side { origin: "https://other.example".into(), address: side.address, key: side.key.clone() };
+            let elsewhere =
+                Side { origin: "https://other.example".into(), address: side.address, key: side.key.clone() };
             elsewhere.sealed("POST", "/open/a", b"hello", None, now())
         }),
         ("with a Host of another", 200, unsigned().line("x-forwarded-host: other.example")),
@@ -240,7 +242,11 @@ fn attempts(side: &Side, device: &Identity, other: &Identity) -> Vec<(&'static s
         ("too large inside", 413, side.sealed("POST", "/open/a", &vec![0; 8_400_000], None, now())),
         ("too large, signed", 413, resigned(side.plain("PUT", "/store/1", &vec![0; 8_400_000]), device)),
         ("plain", 401, side.plain("POST", "/notes", b"hello")),
-        ("plain and signed, where an exchange is demanded", 400, resigned(side.plain("POST", "/notes", b"hello"), device)),
+        (
+            "plain and signed, where an exchange is demanded",
+            400,
+            resigned(side.plain("POST", "/notes", b"hello"), device),
+        ),
         ("plain where only a signature is not demanded", 400, side.plain("POST", "/open/a", b"hello")),
         ("stored", 201, stored()),
         ("stored, and altered", 401, bent(stored(), 0)),
@@ -269,7 +275,8 @@ async fn hostile(origin: &str, pin: &str, device: Identity, other: Identity) {
     let document = http().get(format!("{origin}{KEYS_PATH}")).send().await.unwrap();
     assert_eq!(document.headers()["content-type"], "application/vnd.sealwire-keys");
     let document = document.bytes().await.unwrap();
-    let (pins, seen) = (ServicePins::new([Pin::parse(pin).unwrap()]), LastSeen::in_store(MemoryStore::default()));
+    let (pins, seen) =
+        (ServicePins::new([Pin::parse(pin).unwrap()]), LastSeen::in_store(MemoryStore::default()));
     let keys = TrustedKeys::verify(&document, &Origin::parse(origin).unwrap(), &pins, &seen, now()).unwrap();
     let key = keys.config(now()).unwrap().clone();
     let address = origin.strip_prefix("http://").unwrap().parse().unwrap();
@@ -287,6 +294,7 @@ async fn hostile(origin: &str, pin: &str, device: Identity, other: Identity) {
         }
     }
     let events = layer.events.take();
-    let events: Vec<_> = events.iter().map(|(operation, code)| format!("[\"{}\",\"{code}\"]", operation.name())).collect();
+    let events: Vec<_> =
+        events.iter().map(|(operation, code)| format!("[\"{}\",\"{code}\"]", operation.name())).collect();
     println!("[{}]", events.join(","));
 }

@@ -2,7 +2,7 @@
 
 import { parentPort } from "node:worker_threads";
 import { Signer } from "sealwire";
-import { createGateway, verifyRequest } from "sealwire/server";
+import { createGateway } from "sealwire/server";
 
 let gateway;
 parentPort.on("message", async ({ n, origin, signers, method, url, fields, body }) => {
@@ -13,7 +13,7 @@ parentPort.on("message", async ({ n, origin, signers, method, url, fields, body 
     return;
   }
   const request = new Request(url, { method, headers: fields, body });
-  const verified = await verifyRequest(request, gateway);
+  const verified = await gateway.verify(request);
   if (verified instanceof Response) {
     parentPort.postMessage({ n, status: verified.status, refusal: [[...verified.headers], await verified.text()] });
   }

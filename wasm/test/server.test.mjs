@@ -15,7 +15,7 @@ import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
 import { Identity } from "sealwire";
 import { fromListener, toListener } from "sealwire/node";
-import { MemoryReplayCache, ServiceKeys, createGateway, createService, openExchange, verifyRequest } from "sealwire/server";
+import { MemoryReplayCache, ServiceKeys, createGateway, createService, openExchange } from "sealwire/server";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const run = promisify(execFile);
@@ -364,7 +364,7 @@ test("pages of other origins are asked in", async () => {
   assert.equal(answer.headers.get("access-control-allow-origin"), page);
   assert.match(answer.headers.get("vary"), /origin/);
   const gateway = await createGateway({ origin: service.origin, verify: { signers: [device.signer] }, allowOrigins: [page] });
-  const refused = await verifyRequest(new Request(`${service.origin}/a`, { headers: { origin: page } }), gateway);
+  const refused = await gateway.verify(new Request(`${service.origin}/a`, { headers: { origin: page } }));
   assert.deepEqual([refused.status, refused.headers.get("access-control-allow-origin")], [401, page]);
 });
 

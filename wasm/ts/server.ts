@@ -17,7 +17,6 @@ let rawKeys: (keys: ServiceKeys) => glue.ServiceKeys;
 let makeService: (driver: Driver) => Service;
 let serviceDriver: (service: Service) => Driver;
 let makeGateway: (driver: Driver) => Gateway;
-let gatewayDriver: (gateway: Gateway) => Driver;
 
 /** The most that is collected of an app's response to a request in the whole form, in bytes. */
 const MAX_RESPONSE = 64 * 1024 * 1024;
@@ -213,7 +212,7 @@ export interface Exchange {
 }
 
 /** A request whose signature is good, with its body. */
-export interface VerifiedRequest {
+export interface AdmittedRequest {
   readonly request: Request;
   /** Who signed it; absent only on a path that is `plain`. */
   readonly signer?: Signer;
@@ -264,12 +263,20 @@ export class Service {
   }
 }
 
-/** Verifies signatures, with public keys alone. Make it with {@link createGateway}; ask it with {@link verifyRequest} or {@link Gateway.handle}. */
+/** Verifies signatures, with public keys alone. Make it with {@link createGateway}; it remembers what it let in, so that each request comes once. */
 export class Gateway {
   readonly #driver: Driver;
 
   private constructor(driver: Driver) {
     this.#driver = driver;
+  }
+
+  /**
+   * Verifies who sent a request: the request with its body, and its signer, or a response to be sent as it is (401 for whatever is not signed
+   * well or comes twice, and 413, 503). For calls from browsers use {@link Gateway.handle}, which also answers for CORS.
+   */
+  verify(request: Request): Promise<AdmittedRequest | Response> {
+    return this.#driver.open(request);
   }
 
   /** Verifies a request, and hands it on with `forward`. What is not let in is answered here. */
@@ -293,7 +300,6 @@ export class Gateway {
 
   static {
     makeGateway = (driver) => new Gateway(driver);
-    gatewayDriver = (gateway) => gateway.#driver;
   }
 }
 
@@ -352,14 +358,6 @@ export function createGateway(options: GatewayOptions): Promise<Gateway> {
  */
 export function openExchange(request: Request, service: Service): Promise<Exchange | Response> {
   return serviceDriver(service).open(request);
-}
-
-/**
- * Verifies who sent a request: the request with its body, and its signer, or a response to be sent as it is (401 for whatever is not signed well,
- * and 413, 503). It is refused the second time. For calls from browsers use {@link Gateway.handle}, which also answers for CORS.
- */
-export function verifyRequest(request: Request, gateway: Gateway): Promise<VerifiedRequest | Response> {
-  return gatewayDriver(gateway).open(request);
 }
 
 type Everything = GateOptions & Partial<ServiceOptions>;
