@@ -124,10 +124,13 @@ async function send(response: Response, outgoing: ServerResponse): Promise<void>
     for (;;) {
       const { done, value } = await reader.read();
       if (done || outgoing.destroyed) break;
+      // An app may put anything into a stream of its own.
+      if (!(value instanceof Uint8Array)) throw new TypeError("a body is made of Uint8Arrays");
       if (!outgoing.write(value)) await roomIn(outgoing);
     }
     outgoing.end();
-  } catch {
+  } catch (error) {
+    reader.cancel(error).catch(() => {});
     // Broken off, so that nobody takes it for whole.
     outgoing.destroy();
   }
