@@ -2,6 +2,8 @@
 #![allow(missing_docs, unreachable_pub)] // Nothing here is public: `ts/` is.
 
 mod error;
+#[cfg(feature = "server")]
+mod gate;
 mod keys;
 mod request;
 mod seal;
