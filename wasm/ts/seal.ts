@@ -325,7 +325,7 @@ export function aboutOf([rawMetadata, created, contentType, filename, addressedT
   };
 }
 
-class OpenedPayload implements Opened {
+export class OpenedPayload implements Opened {
   readonly plaintext: Uint8Array;
   readonly signer?: Signer;
   readonly about: About;
