@@ -5,7 +5,6 @@ use sealwire::Signer;
 use sealwire::http::{OriginPolicy, RequestVerifier};
 use sealwire_tests::loopback::{Service, service_keys};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Where the pages come from.
 const PAGE: &str = "https://app.example";
@@ -33,8 +32,8 @@ async fn main() {
     };
     println!("{}", Value::Object(services.iter().map(place).collect()));
 
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await.unwrap() {
+    for line in std::io::stdin().lines() {
+        let line = line.unwrap();
         let (command, name) = line.split_once(' ').unwrap();
         let service = services.iter().find_map(|(known, service)| (*known == name).then_some(service)).unwrap();
         let said = match command {
