@@ -14,7 +14,15 @@ async fn main() {
     let signers: Vec<_> = std::env::args().skip(1).map(|signer| Signer::parse(&signer).unwrap()).collect();
     let known = || RequestVerifier::new(signers.clone(), OriginPolicy::default());
     let services = [
-        ("open", Service::start_as(None, |it| it.tunnel("/gateway").post_carrier(), |layer| layer.allow_origins(&[PAGE])).await),
+        (
+            "open",
+            Service::start_as(
+                None,
+                |it| it.tunnel("/gateway").post_carrier(),
+                |layer| layer.allow_origins(&[PAGE]),
+            )
+            .await,
+        ),
         (
             "signed",
             Service::start_as(
@@ -35,7 +43,8 @@ async fn main() {
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (command, name) = line.split_once(' ').unwrap();
-        let service = services.iter().find_map(|(known, service)| (*known == name).then_some(service)).unwrap();
+        let service =
+            services.iter().find_map(|(known, service)| (*known == name).then_some(service)).unwrap();
         let said = match command {
             "rotate" => {
                 service.exchanges.as_ref().unwrap().change_keys(|keys| *keys = service_keys());
@@ -49,7 +58,10 @@ async fn main() {
             "calls" => json!(service.app.calls()),
             "last" => {
                 let last = service.app.last();
-                let fields = last.headers.iter().map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())));
+                let fields = last
+                    .headers
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), json!(value.to_str().unwrap())));
                 json!({
                     "method": last.method.as_str(),
                     "uri": last.uri.to_string(),

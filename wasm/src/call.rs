@@ -112,7 +112,8 @@ impl Rule {
 
     /// `list` is empty, or the members of the id and of the envelope.
     pub fn seal(&mut self, namespace: &str, id: &str, senders: Vec<String>, list: Vec<String>) -> Result<()> {
-        let senders = senders.iter().map(|sender| Signer::parse(sender)).collect::<sealwire::Result<Vec<_>>>()?;
+        let senders =
+            senders.iter().map(|sender| Signer::parse(sender)).collect::<sealwire::Result<Vec<_>>>()?;
         let resource = SealedResource::new(namespace, id).senders(&senders);
         self.resource = Some(match list.as_slice() {
             [id, envelope] => resource.list(id, envelope),
@@ -444,7 +445,10 @@ impl From<Answered> for Step {
             Answered::Reading(receiving) => Self::Reading(receiving),
             Answered::Passing(passing) => {
                 let body = Zeroizing::new(passing.front);
-                Self::Passing(passing.body, Some(Answer { head: passing.head, body, signer: None, about: None }))
+                Self::Passing(
+                    passing.body,
+                    Some(Answer { head: passing.head, body, signer: None, about: None }),
+                )
             }
         }
     }

@@ -74,6 +74,8 @@ export interface ListItem {
 
 const infos = new WeakMap<Response, SealedInfo>();
 const DEFAULT_MAX_BODY = 64 * 1024 * 1024;
+/** Where services publish their keys: what was seen of them has to be in the mirror before the module decides. */
+const KEYS_PATH = "/.well-known/sealwire-keys";
 
 /**
  * A `fetch` that seals: with fetch's own signature, for wherever a `fetch` can be given, and a policy that says what is done with which
@@ -207,7 +209,6 @@ class Driver {
     let told: [string, bigint] | undefined;
     let code: CallEvent["code"] = "ok";
     try {
-      await this.#seen.loadServices();
       const held = call(() => {
         const request = this.#asked.raw(body, stream !== undefined);
         if (observer !== undefined) told = this.#calls.object.event(request) as [string, bigint];
@@ -244,6 +245,7 @@ class Driver {
         step((raw) => raw.answered(outer.status, fields, redirected));
         while (call(() => held.object.phase()) === Phase.Read) {
           const piece = await this.#read(reader);
+          if (piece === undefined && url.endsWith(KEYS_PATH)) await this.#seen.loadServices();
           step((raw) => (piece === undefined ? raw.finish(now()) : raw.read(piece)));
         }
       } catch (thrown) {
@@ -256,7 +258,6 @@ class Driver {
       this.#asked.signal.throwIfAborted();
       switch (call(() => held.object.phase())) {
         case Phase.Send:
-          await this.#seen.loadServices();
           continue;
         case Phase.Pass:
           return this.#passing(held, reader);
