@@ -1,5 +1,5 @@
 //! Services for the npm package's tests: `web_server SIGNER…` prints where they are, and does what lines on standard input say.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
 use sealwire::Signer;
 use sealwire::http::{OriginPolicy, RequestVerifier};

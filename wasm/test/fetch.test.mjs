@@ -216,8 +216,14 @@ test("keys of another identity, and no pins at all, are refused", async () => {
   const others = sealedFetch({ services: { [origin]: { pins: [alice.recipient.pin] } }, rules });
   await assert.rejects(others(at("open", "/x")), refused("Rejected"));
   await assert.rejects(sealedFetch({ rules })(at("open", "/x")), refused("Misuse"));
-  const first = sealedFetch({ services: { [origin]: { trustOnFirstUse: true } }, rules }, { lastSeen: new Store() });
-  assert.equal((await first(at("open", "/x"))).status, 200);
+  const store = new Store();
+  const tab = () => sealedFetch({ services: { [origin]: { trustOnFirstUse: true } }, rules }, { lastSeen: store });
+  assert.equal((await tab()(at("open", "/x"))).status, 200);
+  assert.equal((await tab()(at("open", "/x"))).status, 200);
+  // A tab that had met somebody else first.
+  const [name, pins] = [...store.values].find(([name]) => name.startsWith("pins."));
+  store.values.set(name, pins.map((byte, at) => (at === pins.length - 1 ? byte ^ 1 : byte)));
+  await assert.rejects(tab()(at("open", "/x")), refused("Rejected"));
 });
 
 test("what no rule covers, and what a policy does not know, is not sent", async () => {

@@ -288,7 +288,6 @@ class Driver {
       const send = this.#options.fetch ?? globalThis.fetch;
       return { outer: await send(url, init), url };
     } catch (cause) {
-      this.#asked.signal.throwIfAborted();
       if (cause instanceof SealwireError) throw cause;
       throw new SealwireError("Network", "network failed: the request could not be sent", { cause });
     }
@@ -298,7 +297,6 @@ class Driver {
     try {
       return (await reader?.read())?.value;
     } catch (cause) {
-      this.#asked.signal.throwIfAborted();
       throw new SealwireError("Network", "network failed: the connection broke", { cause });
     }
   }
