@@ -178,8 +178,7 @@ impl CallRequest {
     }
 
     /// The complete list is empty so far.
-    #[wasm_bindgen(js_name = toNobody)]
-    pub fn to_nobody(&mut self) {
+    pub fn nobody(&mut self) {
         self.recipients = Some(Vec::new());
     }
 

@@ -169,7 +169,7 @@ class Asked {
     if (streamed) raw = raw.streamed();
     if (body !== undefined) raw = raw.body(body);
     if (to !== undefined) {
-      raw.toNobody();
+      raw.nobody();
       for (const reader of to) raw.to(rawReader(reader));
     }
     if (version !== undefined) raw = raw.version(unsigned(version));
