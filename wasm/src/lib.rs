@@ -4,5 +4,6 @@
 mod error;
 mod keys;
 mod seal;
+mod stretch;
 #[cfg(feature = "traps")]
 mod traps;

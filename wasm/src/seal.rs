@@ -1,9 +1,7 @@
 //! seal, open, rewrap, reseal, inspect. Options arrive one call each; the TypeScript has made them of an object.
 
 use crate::error::Result;
-use crate::keys::{
-    Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name,
-};
+use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
 use js_sys::{Array, Uint8Array};
 use sealwire::{
     About, Addressed, Aead, Expect, Header, Metadata, MetadataValue, Opener, Recipients, Sealer, SignedBy,
@@ -59,6 +57,7 @@ enum Reader {
     Recipient(Arc<sealwire::Recipient>),
     Anonymous(Arc<sealwire::Recipient>),
     Passphrase(Arc<sealwire::Passphrase>),
+    Stretched(sealwire::StretchedPassphrase),
     Key(Arc<sealwire::SymmetricKey>),
 }
 
@@ -91,6 +90,13 @@ impl Sealing {
 
     pub fn passphrase(&mut self, passphrase: &Passphrase) {
         self.readers.push(Reader::Passphrase(Arc::clone(&passphrase.0)));
+    }
+
+    /// A passphrase that was stretched elsewhere.
+    pub fn stretched(&mut self, stretched: Vec<u8>) -> Result<()> {
+        let stretched = sealwire::StretchedPassphrase::from_bytes(&Zeroizing::new(stretched))?;
+        self.readers.push(Reader::Stretched(stretched));
+        Ok(())
     }
 
     pub fn key(&mut self, key: &SymmetricKey) {
@@ -163,6 +169,7 @@ impl Sealing {
             Reader::Recipient(recipient) => all.recipient(recipient),
             Reader::Anonymous(recipient) => all.anonymous(recipient),
             Reader::Passphrase(passphrase) => all.passphrase(passphrase),
+            Reader::Stretched(passphrase) => all.stretched(passphrase),
             Reader::Key(key) => all.key(key),
         });
         if self.classical_allowed { recipients.allow_classical() } else { recipients }
@@ -231,7 +238,11 @@ impl Opening {
     pub fn open(&self, envelope: &[u8]) -> Result<Opened> {
         let mut plaintext = Zeroizing::new(Vec::new());
         let finished = self.opener().open_into(envelope, &mut plaintext)?;
-        Ok(Opened { plaintext: Uint8Array::from(plaintext.as_slice()), signer: finished.signer, about: finished.about })
+        Ok(Opened {
+            plaintext: Uint8Array::from(plaintext.as_slice()),
+            signer: finished.signer,
+            about: finished.about,
+        })
     }
 
     pub fn rewrap(&self, envelope: &[u8], sealing: &Sealing) -> Result<Vec<u8>> {

@@ -1,6 +1,7 @@
 // The entry for browsers and workers: the module is a file beside this one, which bundlers find by this very expression.
 
 import { loadFrom } from "./module.js";
+import { type StretchAnswer, stretchIn } from "./stretch.js";
 
 loadFrom(async () => {
   const response = await fetch(new URL("./glue/sealwire_bg.wasm", import.meta.url));
@@ -10,5 +11,18 @@ loadFrom(async () => {
     ? WebAssembly.compileStreaming(response)
     : WebAssembly.compile(await response.arrayBuffer());
 });
+
+// Bundlers find the worker by this very expression, too. Where one does not, or a policy forbids it, Argon2 runs in this thread.
+stretchIn((job) =>
+  new Promise((resolve, reject) => {
+    const worker = new Worker(new URL("./argon.js", import.meta.url), { type: "module" });
+    worker.onmessage = ({ data }: MessageEvent<StretchAnswer>) => resolve(data);
+    worker.onerror = worker.onmessageerror = reject;
+    const end = () => worker.terminate();
+    worker.addEventListener("message", end);
+    worker.addEventListener("error", end);
+    worker.postMessage(job);
+  }),
+);
 
 export * from "./index.js";

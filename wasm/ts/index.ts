@@ -4,6 +4,10 @@ export { SealContext, type ContextField } from "./context.js";
 export { SealwireError, type ErrorCode } from "./error.js";
 export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
 export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
+export { askForPersistence, storageHealth, type StorageHealth, type StorageHealthOptions } from "./stores/health.js";
+export { IndexedDbStore, type IndexedDbStoreOptions } from "./stores/indexeddb.js";
+export { PasskeyStore, type PasskeyCreateOptions, type PasskeyUnlockOptions } from "./stores/passkey.js";
+export { MemoryStore, type SecretStore } from "./stores/store.js";
 export {
   inspect,
   open,

@@ -2,6 +2,7 @@ import { SealContext, rawContext, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
+import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
 
 /**
@@ -132,12 +133,14 @@ export function seal(
   context: SealContext,
   options: SealOptions = {},
 ): Promise<Uint8Array> {
-  return run(() =>
-    scoped((own) => {
-      const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
-      const sealing = own(rawSealing(recipients, context, options));
-      return sealing.seal(payload);
-    }),
+  return stretching(recipients, (recipients) =>
+    run(() =>
+      scoped((own) => {
+        const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
+        const sealing = own(rawSealing(recipients, context, options));
+        return sealing.seal(payload);
+      }),
+    ),
   );
 }
 
@@ -162,12 +165,14 @@ export function open(
   context: SealContext,
   options: OpenOptions = {},
 ): Promise<Opened> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const opened = own(opening.open(bytes(envelope)));
-      return new OpenedPayload(opened.plaintext(), opened.signer(), opened.about());
-    }),
+  return unlocking(keys, (keys) =>
+    run(() =>
+      scoped((own) => {
+        const opening = own(rawOpening(keys, context, options));
+        const opened = own(opening.open(bytes(envelope)));
+        return new OpenedPayload(opened.plaintext(), opened.signer(), opened.about());
+      }),
+    ),
   );
 }
 
@@ -185,12 +190,16 @@ export function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
-      return opening.rewrap(bytes(envelope), sealing);
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
+          return opening.rewrap(bytes(envelope), sealing);
+        }),
+      ),
+    ),
   );
 }
 
@@ -207,12 +216,16 @@ export function reseal(
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, options));
-      return sealing.reseal(bytes(envelope), opening);
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, options));
+          return sealing.reseal(bytes(envelope), opening);
+        }),
+      ),
+    ),
   );
 }
 
@@ -269,6 +282,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
     else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
+    else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("not a recipient of this copy of the package");
