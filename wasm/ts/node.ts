@@ -10,7 +10,10 @@ loadFrom(async () => WebAssembly.compile(await readFile(new URL("./glue/sealwire
 stretchIn((job) =>
   new Promise((resolve, reject) => {
     const worker = new Worker(new URL("./argon_node.js", import.meta.url), { workerData: job, execArgv: [] });
-    worker.once("message", (answer) => void worker.terminate().then(() => resolve(answer)));
+    worker.once("message", (answer) => {
+      resolve(answer);
+      void worker.terminate();
+    });
     worker.once("error", reject);
     worker.once("exit", reject);
   }),
