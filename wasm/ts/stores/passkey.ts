@@ -10,7 +10,7 @@ const OUTPUT_LEN = 32;
 export interface PasskeyUnlockOptions {
   /** The store's name, by the rules for the name of a secret. The database is `sealwire-passkey.` and this name. */
   readonly name: string;
-  /** Takes the prompt away: the call rejects with `Store`. */
+  /** Takes the prompt away: the call rejects with the signal's reason. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -74,7 +74,7 @@ export class PasskeyStore extends SealedStore {
       if ((await find(database)) !== undefined) throw exists();
       const input = random(INPUT_LEN);
       const host = rpId ?? location.hostname;
-      const credential = await asked(() =>
+      const create = () =>
         navigator.credentials.create({
           publicKey: {
             challenge: random(32),
@@ -85,8 +85,8 @@ export class PasskeyStore extends SealedStore {
             extensions: { prf: { eval: { first: input } } },
           },
           ...(signal === undefined ? {} : { signal }),
-        }),
-      );
+        });
+      const credential = await asked(create, signal);
       const made = { credential: new Uint8Array(credential.rawId), input, rpId: host };
       const { prf } = credential.getClientExtensionResults();
       const first = output(prf);
@@ -151,7 +151,7 @@ async function find(database: Database): Promise<{ passkey: Passkey; id: Uint8Ar
 }
 
 async function ask({ credential, input, rpId }: Omit<Passkey, "check">, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  const answered = await asked(() =>
+  const get = () =>
     navigator.credentials.get({
       publicKey: {
         challenge: random(32),
@@ -162,8 +162,8 @@ async function ask({ credential, input, rpId }: Omit<Passkey, "check">, signal: 
         extensions: { prf: { eval: { first: input } } },
       },
       ...(signal === undefined ? {} : { signal }),
-    }),
-  );
+    });
+  const answered = await asked(get, signal);
   const first = output(answered.getClientExtensionResults().prf);
   if (first === undefined) throw withoutPrf();
   return first;
@@ -183,14 +183,14 @@ async function keyOf(given: Uint8Array, { input }: Omit<Passkey, "check">, name:
   return crypto.subtle.deriveKey(hkdf, raw, { name: "AES-GCM", length: 256 }, false, ["encrypt", "decrypt"]);
 }
 
-async function asked(ask: () => Promise<Credential | null>): Promise<PublicKeyCredential> {
+async function asked(ask: () => Promise<Credential | null>, signal: AbortSignal | undefined): Promise<PublicKeyCredential> {
   try {
     const credential = await ask();
     if (credential instanceof PublicKeyCredential) return credential;
   } catch (cause) {
+    if (signal?.aborted) throw signal.reason;
     switch ((cause as DOMException).name) {
       case "NotAllowedError":
-      case "AbortError":
         throw storeFailed("the passkey did not answer: cancelled, out of time, or not here", cause);
       case "NotSupportedError":
         throw new SealwireError("Unsupported", "not supported by this version: this browser's passkeys", { cause });
