@@ -5,9 +5,9 @@ use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 use proptest::prop_assert_eq;
 use proptest::test_runner::Config;
 use sealwire::{
-    Addressed, Aead, Error, Expect, Header, OpenReader, OpenStream, Opener, Passphrase, Recipients,
-    SealStream, SealWriter, Sealer, SeekReader, SignedBy, StretchedPassphrase, SymmetricKey, open, reseal,
-    rewrap, seal, split,
+    Addressed, Aead, Expect, Header, OpenReader, OpenStream, Opener, Passphrase, Recipients, SealStream,
+    SealWriter, Sealer, SeekReader, SignedBy, StretchedPassphrase, SymmetricKey, open, reseal, rewrap, seal,
+    split,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, cheap_passphrase, note};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
@@ -274,11 +274,11 @@ fn a_stretched_passphrase_is_its_passphrase_for_one_salt() {
         Passphrase::new("swordfish").unwrap().costs(64, 1, 2).unwrap().stretch_with(&salt).unwrap();
     let other = cheap_passphrase("sword").unwrap().costs(64, 2, 2).unwrap().stretch_with(&salt).unwrap();
     for wrong in [other_salt, other_costs, other] {
-        assert_eq!(open(&envelope, &wrong, &context).map(drop), Err(Error::NotRecipient));
+        assert_eq!(open(&envelope, &wrong, &context).map(drop), Err(sealwire::Error::NotRecipient));
     }
 
     for len in (0..60).chain([61, 120]) {
-        assert!(matches!(read(&vec![0; len]), Err(Error::InvalidKey(_))), "{len}");
+        assert!(matches!(read(&vec![0; len]), Err(sealwire::Error::InvalidKey(_))), "{len}");
     }
     let with = |at: usize, byte: u8| {
         let mut changed = bytes.reveal().to_vec();
@@ -289,5 +289,5 @@ fn a_stretched_passphrase_is_its_passphrase_for_one_salt() {
     assert_eq!(with(23, 11), Err("TooLarge"));
     assert_eq!(with(23, 0), Err("Malformed"));
     let three = Recipients::new().stretched(&stretched).passphrase(&passphrase).stretched(&stretched);
-    assert!(matches!(Sealer::new(&context).to(three).seal(b"x"), Err(Error::TooLarge(_))));
+    assert!(matches!(Sealer::new(&context).to(three).seal(b"x"), Err(sealwire::Error::TooLarge(_))));
 }

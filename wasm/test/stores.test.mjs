@@ -229,3 +229,36 @@ test("health says what is known here, and what a backup's header names", async (
   await assert.rejects(storageHealth({ store: new MemoryStore(), backup: bytes("junk") }), SealwireError);
   assert.equal(await askForPersistence(), false);
 });
+
+test("health knows what each browser does by itself", async () => {
+  const agents = {
+    safari: "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Safari/605.1.15",
+    chromeOnIos: "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/131.0 Mobile/15E148 Safari/604.1",
+    chrome: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36",
+    firefox: "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0",
+  };
+  const store = await IndexedDbStore.open({ name: "health" });
+  const kept = Object.getOwnPropertyDescriptor(globalThis, "navigator");
+  const health = async (userAgent, persisted, more = {}) => {
+    const storage = { persisted: async () => persisted, estimate: async () => ({ quota: 10, usage: 1 }), persist: async () => true };
+    Object.defineProperty(globalThis, "navigator", { value: { userAgent, storage, ...more }, configurable: true });
+    return storageHealth({ store });
+  };
+  try {
+    for (const [agent, persisted, evictable, more] of [
+      ["safari", false, "after-7-days"], ["safari", true, "after-7-days"], ["chromeOnIos", false, "after-7-days"],
+      ["safari", true, "no", { standalone: true }], ["safari", false, "under-pressure", { standalone: true }],
+      ["chrome", false, "under-pressure"], ["chrome", true, "no"], ["firefox", false, "under-pressure"], ["firefox", true, "no"],
+    ]) {
+      const found = await health(agents[agent], persisted, more);
+      assert.deepEqual(found, { persistent: persisted, canPersist: true, evictable, quota: 10, usage: 1, recovery: undefined }, agent);
+    }
+    const denied = await health(agents.firefox, false, { permissions: { query: async () => ({ state: "denied" }) } });
+    assert.equal(denied.canPersist, false);
+    Object.defineProperty(globalThis, "navigator", { value: { userAgent: "" }, configurable: true });
+    assert.equal((await storageHealth({ store })).evictable, "unknown");
+  } finally {
+    if (kept) Object.defineProperty(globalThis, "navigator", kept);
+    else delete globalThis.navigator;
+  }
+});

@@ -13,16 +13,17 @@ loadFrom(async () => {
 });
 
 // Bundlers find the worker by this very expression, too. Where one does not, or a policy forbids it, Argon2 runs in this thread.
-stretchIn((job) =>
-  new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./argon.js", import.meta.url), { type: "module" });
-    worker.onmessage = ({ data }: MessageEvent<StretchAnswer>) => resolve(data);
-    worker.onerror = worker.onmessageerror = reject;
-    const end = () => worker.terminate();
-    worker.addEventListener("message", end);
-    worker.addEventListener("error", end);
-    worker.postMessage(job);
-  }),
-);
+stretchIn(async (job) => {
+  const worker = new Worker(new URL("./argon.js", import.meta.url), { type: "module" });
+  try {
+    return await new Promise<StretchAnswer>((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = worker.onmessageerror = reject;
+      worker.postMessage(job);
+    });
+  } finally {
+    worker.terminate();
+  }
+});
 
 export * from "./index.js";

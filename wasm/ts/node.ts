@@ -7,16 +7,13 @@ import { stretchIn } from "./stretch.js";
 
 loadFrom(async () => WebAssembly.compile(await readFile(new URL("./glue/sealwire_bg.wasm", import.meta.url))));
 
-stretchIn((job) =>
-  new Promise((resolve, reject) => {
-    const worker = new Worker(new URL("./argon_node.js", import.meta.url), { workerData: job, execArgv: [] });
-    worker.once("message", (answer) => {
-      resolve(answer);
-      void worker.terminate();
-    });
-    worker.once("error", reject);
-    worker.once("exit", reject);
-  }),
-);
+stretchIn(async (job) => {
+  const worker = new Worker(new URL("./argon_node.js", import.meta.url), { workerData: job, execArgv: [] });
+  try {
+    return await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject).once("exit", reject));
+  } finally {
+    void worker.terminate();
+  }
+});
 
 export * from "./index.js";
