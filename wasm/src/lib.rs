@@ -9,5 +9,6 @@ mod keys;
 mod request;
 mod seal;
 mod stream;
+mod stretch;
 #[cfg(feature = "traps")]
 mod traps;

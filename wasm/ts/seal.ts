@@ -3,6 +3,7 @@ import { type SealContext, rawContext, unsigned, wellFormed } from "./context.js
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
+import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
 
 /**
@@ -134,9 +135,10 @@ export async function seal(
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
-  if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
-  return run(() =>
-    scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
+  return stretching(recipients, (recipients) =>
+    payload.length > AT_ONCE
+      ? sealPieces(payload, recipients, context, options)
+      : run(() => scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>)),
   );
 }
 
@@ -162,17 +164,20 @@ export async function open(
   options: OpenOptions = {},
 ): Promise<Opened> {
   const sealed = bytes(envelope);
-  if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const opened = own(opening.open(sealed));
-      const signer = opened.signer();
-      return new OpenedPayload(opened.plaintext() as Uint8Array<ArrayBuffer>, {
-        ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
-        about: aboutOf(opened.about() as unknown as RawAbout),
-      });
-    }),
+  return unlocking(keys, (keys) =>
+    sealed.length > AT_ONCE
+      ? openPieces(sealed, keys, context, options)
+      : run(() =>
+          scoped((own) => {
+            const opening = own(rawOpening(keys, context, options));
+            const opened = own(opening.open(sealed));
+            const signer = opened.signer();
+            return new OpenedPayload(opened.plaintext() as Uint8Array<ArrayBuffer>, {
+              ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
+              about: aboutOf(opened.about() as unknown as RawAbout),
+            });
+          }),
+        ),
   );
 }
 
@@ -190,12 +195,16 @@ export function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
-      return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
+          return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
+        }),
+      ),
+    ),
   );
 }
 
@@ -212,12 +221,16 @@ export function reseal(
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, options));
-      return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, options));
+          return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
+        }),
+      ),
+    ),
   );
 }
 
@@ -274,6 +287,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
     else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
+    else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("not a recipient of this copy of the package");
