@@ -5,12 +5,13 @@ use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 use proptest::prop_assert_eq;
 use proptest::test_runner::Config;
 use sealwire::{
-    Addressed, Aead, Expect, Header, OpenReader, OpenStream, Opener, Passphrase, Recipients, SealStream,
-    SealWriter, Sealer, SeekReader, SignedBy, StretchedPassphrase, SymmetricKey, open, reseal, rewrap, seal,
-    split,
+    Addressed, Aead, BODY_HEAD_LEN, Error, Expect, Header, OpenReader, OpenStream, Opener, Passphrase,
+    RangeStart, Recipients, SealStream, SealWriter, Sealer, SeekReader, SignedBy, StretchedPassphrase,
+    SymmetricKey, header_len, open, reseal, rewrap, seal, split,
 };
 use sealwire_tests::people::{ALICE, BOB, CAROL, cheap_passphrase, note};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 const CHUNK: usize = 16_384;
 
@@ -52,6 +53,15 @@ proptest! {
             stream.push(piece, &mut pushed).unwrap();
         }
         stream.finish(&mut pushed).unwrap();
+        let sized_sealer = if padded { sealer.clone() } else { sealer.clone().unpadded() };
+        let mut sized = Vec::new();
+        let mut stream = SealStream::with_len(&sized_sealer, payload.len() as u64).unwrap();
+        let announced = stream.sealed_len().unwrap();
+        for piece in pieces(&payload, &cuts) {
+            stream.push(piece, &mut sized).unwrap();
+        }
+        stream.finish(&mut sized).unwrap();
+        prop_assert_eq!((sized.len(), announced), (one_shot.len(), Some(sized.len() as u64)));
         let mut writer = SealWriter::new(Vec::new(), &sealer).unwrap();
         writer.write_all(&payload).unwrap();
         let written = writer.finish().unwrap();
@@ -60,7 +70,7 @@ proptest! {
         let expect = if signed { Expect::OneOf(vec![ALICE.signer()]) } else { Expect::Anyone };
         let by = if signed { SignedBy::Verified(ALICE.signer()) } else { SignedBy::Unsigned };
         let opener = Opener::new(&key, &context).expect(expect);
-        for envelope in [&one_shot, &pushed, &written] {
+        for envelope in [&one_shot, &pushed, &sized, &written] {
             let opened = opener.open(envelope).unwrap();
             prop_assert_eq!((&opened.plaintext, opened.signer), (&payload, by));
 
@@ -86,6 +96,23 @@ proptest! {
                 seeking.read_exact(&mut range).unwrap();
                 prop_assert_eq!(&range, &payload[at..at + range.len()]);
             }
+
+            let part = |range: Range<u64>| &envelope[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()];
+            let front = &envelope[..header_len(envelope).unwrap().unwrap() + BODY_HEAD_LEN];
+            let start = RangeStart::new(front, envelope.len() as u64, &opener).unwrap();
+            let end = part(start.sealed());
+            let ranges = start.finish(end).unwrap();
+            prop_assert_eq!((ranges.len(), ranges.about()), (payload.len() as u64, &opened.about));
+            for cut in cuts.iter().chain(&[0]) {
+                let from = (*cut).min(payload.len());
+                for to in [from, (from + 20_000).min(payload.len()), payload.len()] {
+                    let range = from as u64..to as u64;
+                    let sealed = part(ranges.sealed(range.clone()).unwrap());
+                    prop_assert_eq!(&ranges.open(range.clone(), sealed).unwrap(), &payload[from..to]);
+                    prop_assert_eq!(ranges.open(range, &sealed[1..]).unwrap_err(), Error::Truncated);
+                }
+            }
+            prop_assert_eq!(ranges.sealed(0..payload.len() as u64 + 1).unwrap_err().code(), "Misuse");
         }
     }
 

@@ -1,4 +1,4 @@
-// The codes are those of Rust, and no other.
+// What is written down in Rust and here, compared.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -12,4 +12,9 @@ test("the codes of TypeScript are those of Rust, and the package's own two", () 
   const typescript = [...union.matchAll(/"([A-Za-z]+)"/g)].map(([, code]) => code);
   assert.ok(rust.length >= 13);
   assert.deepEqual(typescript.toSorted(), [...rust, "internal", "stale"].toSorted());
+});
+
+test("the package has the workspace's version", () => {
+  const [, workspace] = read("../../Cargo.toml").match(/\[workspace\.package\]\nversion = "([^"]+)"/);
+  assert.equal(JSON.parse(read("../package.json")).version, workspace);
 });
