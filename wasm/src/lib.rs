@@ -1,0 +1,8 @@
+//! Sealwire as WebAssembly: convert, call, convert. What users see, and its documentation, is the TypeScript in `ts/`.
+#![allow(missing_docs, unreachable_pub)] // Nothing here is public: `ts/` is.
+
+mod error;
+mod keys;
+mod seal;
+#[cfg(feature = "traps")]
+mod traps;

@@ -1,0 +1,342 @@
+//! seal, open, rewrap, reseal, inspect. Options arrive one call each; the TypeScript has made them of an object.
+
+use crate::error::Result;
+use crate::keys::{
+    Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name,
+};
+use js_sys::{Array, Uint8Array};
+use sealwire::{
+    About, Addressed, Aead, Expect, Header, Metadata, MetadataValue, Opener, Recipients, Sealer, SignedBy,
+    Signer, SlotKind,
+};
+use std::sync::Arc;
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use zeroize::Zeroizing;
+
+/// What a payload is for.
+#[wasm_bindgen]
+#[derive(Clone)]
+pub struct Context(sealwire::SealContext);
+
+#[wasm_bindgen]
+impl Context {
+    #[wasm_bindgen(constructor)]
+    pub fn new(namespace: &str) -> Self {
+        Self(sealwire::SealContext::new(namespace))
+    }
+
+    pub fn text(&mut self, text: &str) {
+        self.0 = self.0.clone().field(text);
+    }
+
+    pub fn number(&mut self, number: u64) {
+        self.0 = self.0.clone().field(number);
+    }
+
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.0 = self.0.clone().field(bytes);
+    }
+}
+
+/// What to seal with.
+#[wasm_bindgen]
+pub struct Sealing {
+    context: sealwire::SealContext,
+    readers: Vec<Reader>,
+    classical_allowed: bool,
+    signer: Option<Arc<sealwire::Identity>>,
+    metadata: Vec<(String, MetadataValue)>,
+    created: Option<u64>,
+    content_type: Option<String>,
+    filename: Option<String>,
+    aead: Option<Aead>,
+    padded: bool,
+    part: String,
+}
+
+enum Reader {
+    Recipient(Arc<sealwire::Recipient>),
+    Anonymous(Arc<sealwire::Recipient>),
+    Passphrase(Arc<sealwire::Passphrase>),
+    Key(Arc<sealwire::SymmetricKey>),
+}
+
+#[wasm_bindgen]
+impl Sealing {
+    #[wasm_bindgen(constructor)]
+    pub fn new(context: &Context) -> Self {
+        Self {
+            context: context.0.clone(),
+            readers: Vec::new(),
+            classical_allowed: false,
+            signer: None,
+            metadata: Vec::new(),
+            created: None,
+            content_type: None,
+            filename: None,
+            aead: None,
+            padded: true,
+            part: String::new(),
+        }
+    }
+
+    pub fn recipient(&mut self, recipient: &Recipient) {
+        self.readers.push(Reader::Recipient(Arc::clone(&recipient.0)));
+    }
+
+    pub fn anonymous(&mut self, recipient: &Recipient) {
+        self.readers.push(Reader::Anonymous(Arc::clone(&recipient.0)));
+    }
+
+    pub fn passphrase(&mut self, passphrase: &Passphrase) {
+        self.readers.push(Reader::Passphrase(Arc::clone(&passphrase.0)));
+    }
+
+    pub fn key(&mut self, key: &SymmetricKey) {
+        self.readers.push(Reader::Key(Arc::clone(&key.0)));
+    }
+
+    #[wasm_bindgen(js_name = allowClassical)]
+    pub fn allow_classical(&mut self) {
+        self.classical_allowed = true;
+    }
+
+    pub fn sign(&mut self, identity: &Identity) {
+        self.signer = Some(Arc::clone(&identity.0));
+    }
+
+    #[wasm_bindgen(js_name = metadataText)]
+    pub fn metadata_text(&mut self, key: String, value: String) {
+        self.metadata.push((key, MetadataValue::Text(value)));
+    }
+
+    #[wasm_bindgen(js_name = metadataNumber)]
+    pub fn metadata_number(&mut self, key: String, value: u64) {
+        self.metadata.push((key, MetadataValue::Number(value)));
+    }
+
+    #[wasm_bindgen(js_name = metadataBytes)]
+    pub fn metadata_bytes(&mut self, key: String, value: Vec<u8>) {
+        self.metadata.push((key, MetadataValue::Bytes(value)));
+    }
+
+    pub fn created(&mut self, unix_seconds: u64) {
+        self.created = Some(unix_seconds);
+    }
+
+    #[wasm_bindgen(js_name = contentType)]
+    pub fn content_type(&mut self, media_type: String) {
+        self.content_type = Some(media_type);
+    }
+
+    pub fn filename(&mut self, name: String) {
+        self.filename = Some(name);
+    }
+
+    pub fn aead(&mut self, name: &str) -> Result<()> {
+        self.aead = Some(aead_named(name)?);
+        Ok(())
+    }
+
+    pub fn unpadded(&mut self) {
+        self.padded = false;
+    }
+
+    pub fn part(&mut self, part: String) {
+        self.part = part;
+    }
+
+    pub fn seal(&self, plaintext: Vec<u8>) -> Result<Vec<u8>> {
+        let plaintext = Zeroizing::new(plaintext);
+        Ok(self.sealer().seal(&plaintext)?)
+    }
+
+    pub fn reseal(&self, envelope: &[u8], opening: &Opening) -> Result<Vec<u8>> {
+        Ok(self.sealer().reseal(envelope, &opening.opener())?)
+    }
+}
+
+impl Sealing {
+    pub(crate) fn recipients(&self) -> Recipients<'_> {
+        let recipients = self.readers.iter().fold(Recipients::new(), |all, reader| match reader {
+            Reader::Recipient(recipient) => all.recipient(recipient),
+            Reader::Anonymous(recipient) => all.anonymous(recipient),
+            Reader::Passphrase(passphrase) => all.passphrase(passphrase),
+            Reader::Key(key) => all.key(key),
+        });
+        if self.classical_allowed { recipients.allow_classical() } else { recipients }
+    }
+
+    pub(crate) fn sealer(&self) -> Sealer<'_> {
+        let mut sealer = Sealer::new(&self.context).to(self.recipients()).part(&self.part);
+        if let Some(identity) = &self.signer {
+            sealer = sealer.sign(identity);
+        }
+        for (key, value) in &self.metadata {
+            sealer = sealer.metadata(key, value.clone());
+        }
+        if let Some(created) = self.created {
+            sealer = sealer.created(created);
+        }
+        if let Some(media_type) = &self.content_type {
+            sealer = sealer.content_type(media_type);
+        }
+        if let Some(name) = &self.filename {
+            sealer = sealer.filename(name);
+        }
+        if let Some(aead) = self.aead {
+            sealer = sealer.aead(aead);
+        }
+        if self.padded { sealer } else { sealer.unpadded() }
+    }
+}
+
+/// What to open with.
+#[wasm_bindgen]
+pub struct Opening {
+    context: sealwire::SealContext,
+    keys: sealwire::Keyring,
+    expect: Expect,
+    part: String,
+}
+
+#[wasm_bindgen]
+impl Opening {
+    #[wasm_bindgen(constructor)]
+    pub fn new(keys: Keyring, context: &Context) -> Self {
+        Self { context: context.0.clone(), keys: keys.0, expect: Expect::Anyone, part: String::new() }
+    }
+
+    /// Adds one signer to those who may have signed.
+    pub fn expect(&mut self, signer: &str) -> Result<()> {
+        let signer = Signer::parse(signer)?;
+        match &mut self.expect {
+            Expect::OneOf(signers) => signers.push(signer),
+            _ => self.expect = Expect::OneOf(vec![signer]),
+        }
+        Ok(())
+    }
+
+    /// Nobody may have signed but who is added.
+    #[wasm_bindgen(js_name = expectNobody)]
+    pub fn expect_nobody(&mut self) {
+        self.expect = Expect::OneOf(Vec::new());
+    }
+
+    pub fn part(&mut self, part: String) {
+        self.part = part;
+    }
+
+    pub fn open(&self, envelope: &[u8]) -> Result<Opened> {
+        let mut plaintext = Zeroizing::new(Vec::new());
+        let finished = self.opener().open_into(envelope, &mut plaintext)?;
+        Ok(Opened { plaintext: Uint8Array::from(plaintext.as_slice()), signer: finished.signer, about: finished.about })
+    }
+
+    pub fn rewrap(&self, envelope: &[u8], sealing: &Sealing) -> Result<Vec<u8>> {
+        Ok(self.opener().rewrap(envelope, sealing.recipients())?)
+    }
+}
+
+impl Opening {
+    pub(crate) fn opener(&self) -> Opener<'_> {
+        Opener::new(&self.keys, &self.context).expect(self.expect.clone()).part(&self.part)
+    }
+}
+
+/// The payload, already in JavaScript's memory, and what is known of it.
+#[wasm_bindgen]
+pub struct Opened {
+    plaintext: Uint8Array,
+    signer: SignedBy,
+    about: About,
+}
+
+#[wasm_bindgen]
+impl Opened {
+    pub fn plaintext(&self) -> Uint8Array {
+        self.plaintext.clone()
+    }
+
+    pub fn signer(&self) -> Option<String> {
+        signer_text(self.signer)
+    }
+
+    pub fn about(&self) -> Array {
+        about(&self.about)
+    }
+}
+
+pub(crate) fn signer_text(signer: SignedBy) -> Option<String> {
+    match signer {
+        SignedBy::Verified(signer) => Some(signer.to_string()),
+        _ => None,
+    }
+}
+
+/// `[metadata, created, contentType, filename, addressedToMe]`.
+pub(crate) fn about(about: &About) -> Array {
+    let addressed = match about.addressed_to_me {
+        Addressed::Yes => "yes",
+        Addressed::No => "no",
+        _ => "unstated",
+    };
+    Array::of5(
+        &metadata(&about.metadata),
+        &about.created.into(),
+        &about.content_type.as_deref().into(),
+        &about.filename.as_deref().into(),
+        &addressed.into(),
+    )
+}
+
+/// `[[key, value], …]`.
+fn metadata(metadata: &Metadata) -> Array {
+    let entry = |(key, value): (&str, &MetadataValue)| {
+        let value: JsValue = match value {
+            MetadataValue::Text(text) => text.as_str().into(),
+            MetadataValue::Number(number) => (*number).into(),
+            MetadataValue::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+            _ => JsValue::UNDEFINED,
+        };
+        Array::of2(&key.into(), &value)
+    };
+    metadata.iter().map(entry).collect()
+}
+
+/// `[length, id, aead, padded, privateBlockLength, metadata, slots]`, each slot as `[kind, …]`.
+#[wasm_bindgen]
+pub fn inspect(envelope: &[u8]) -> Result<Array> {
+    let header = Header::parse(envelope)?;
+    let length = u32::try_from(header.len()).unwrap_or(u32::MAX);
+    let slots: Array = header.unverified_slots().map(slot).collect();
+    let private = header.unverified_private_block_len().and_then(|len| u32::try_from(len).ok());
+    let fields: [JsValue; 7] = [
+        length.into(),
+        Uint8Array::from(header.unverified_id().as_slice()).into(),
+        aead_name(header.unverified_aead()).into(),
+        header.unverified_padded().into(),
+        private.into(),
+        metadata(header.unverified_metadata()).into(),
+        slots.into(),
+    ];
+    Ok(fields.iter().collect())
+}
+
+fn slot(kind: &SlotKind<'_>) -> Array {
+    match kind {
+        SlotKind::Hpke { kem, hint, .. } => {
+            let hint = hint.map_or(JsValue::UNDEFINED, |hint| Uint8Array::from(hint.as_slice()).into());
+            Array::of3(&"hpke".into(), &kem_name(*kem).into(), &hint)
+        }
+        SlotKind::Passphrase { memory, passes, lanes, .. } => {
+            Array::of4(&"passphrase".into(), &(*memory).into(), &(*passes).into(), &(*lanes).into())
+        }
+        SlotKind::Symmetric { key_id, .. } => {
+            Array::of2(&"symmetric".into(), &Uint8Array::from(key_id.as_slice()).into())
+        }
+        SlotKind::External { service, .. } => Array::of2(&"external".into(), &(*service).into()),
+        _ => Array::of1(&"unknown".into()),
+    }
+}

@@ -1,0 +1,64 @@
+import { misuse } from "./error.js";
+import { glue } from "./module.js";
+
+/**
+ * One field of a {@link SealContext}: text, an unsigned integer (`number` up to `Number.MAX_SAFE_INTEGER`, or `bigint` below 2^64), or
+ * bytes. `"1"`, `1` and the byte `1` are three different fields; `1` and `1n` are the same.
+ */
+export type ContextField = string | number | bigint | Uint8Array;
+
+/**
+ * What a payload is for: a namespace and fields, such as `"notes"` and the note's stable id.
+ *
+ * The context is bound to the envelope and never sent: opening with another one is `Rejected`, so a server cannot serve the bytes of
+ * one row as another. Choose a namespace and an id that never change; a URL changes with the domain.
+ *
+ * Limits: namespace 1 to 128 bytes; at most 16 fields of at most 1024 bytes; both are checked when the context is used (`Misuse`).
+ * Text is compared byte for byte, without Unicode normalisation. Source: SPEC §9.
+ *
+ * ```ts
+ * const note = new SealContext("notes", "17");
+ * const page = new SealContext("wiki/page", 4, "history");
+ * ```
+ */
+export class SealContext {
+  /** The namespace. */
+  readonly namespace: string;
+  /** The fields; their order counts. */
+  readonly fields: readonly ContextField[];
+
+  /** Throws `Misuse` for a field of another type. */
+  constructor(namespace: string, ...fields: ContextField[]) {
+    this.namespace = wellFormed(namespace);
+    this.fields = fields.map((field) => {
+      if (field instanceof Uint8Array) return field.slice();
+      return typeof field === "string" ? wellFormed(field) : unsigned(field);
+    });
+  }
+}
+
+/** The context inside the module. */
+export function rawContext(context: SealContext): glue.Context {
+  const raw = new glue.Context(context.namespace);
+  for (const field of context.fields) {
+    if (typeof field === "string") raw.text(field);
+    else if (field instanceof Uint8Array) raw.bytes(field);
+    else raw.number(unsigned(field));
+  }
+  return raw;
+}
+
+/** A u64, or `Misuse`. */
+export function unsigned(value: number | bigint): bigint {
+  const valid =
+    typeof value === "bigint" ? value >= 0n && value < 1n << 64n : Number.isSafeInteger(value) && value >= 0;
+  if (!valid) throw misuse("a number is an integer from 0 to 2^64 - 1, as number only up to 2^53 - 1");
+  return BigInt(value);
+}
+
+/** Text that is UTF-8 without loss, or `Misuse`: half a surrogate pair would become another character. */
+export function wellFormed(text: string): string {
+  if (typeof text !== "string") throw misuse("text is wanted");
+  if (/\p{Surrogate}/u.test(text)) throw misuse("text with half a surrogate pair");
+  return text;
+}

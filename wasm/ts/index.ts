@@ -1,0 +1,27 @@
+// What the package exports. The entry files (`node.ts`, `browser.ts`, `inline.ts`) add where the module is found.
+
+export { SealContext, type ContextField } from "./context.js";
+export { SealwireError, type ErrorCode } from "./error.js";
+export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
+export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
+export {
+  inspect,
+  open,
+  reseal,
+  rewrap,
+  seal,
+  type About,
+  type Aead,
+  type Header,
+  type Metadata,
+  type MetadataValue,
+  type OpenOptions,
+  type Opened,
+  type Plaintext,
+  type Reader,
+  type Recipients,
+  type RecipientsOptions,
+  type Sealed,
+  type SealOptions,
+  type UnverifiedSlot,
+} from "./seal.js";

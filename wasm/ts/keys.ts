@@ -1,0 +1,210 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+import { misuse } from "./error.js";
+import { Held, call, glue, run } from "./module.js";
+import { wellFormed } from "./context.js";
+import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipient.js";
+
+// For the other files of this package; `index.ts` does not export them.
+export let rawIdentity: (identity: Identity) => glue.Identity;
+export let rawPassphrase: (passphrase: Passphrase) => glue.Passphrase;
+export let rawKey: (key: SymmetricKey) => glue.SymmetricKey;
+
+/**
+ * The private keys of a person, a device or a service: one KEM key pair and one signing key pair.
+ *
+ * They live in the module's memory: nothing that prints, serialises or clones an identity shows them. `free()`, or leaving a `using`
+ * block, wipes them; a forgotten identity is wiped when it is collected. The public half, to be given to everybody, is
+ * {@link Identity.recipient}. Source: SPEC §10.
+ *
+ * ```ts
+ * const alice = await Identity.generate();
+ * console.log(`send me things: ${alice.recipient}`);
+ * ```
+ */
+export class Identity {
+  readonly #held: Held<glue.Identity>;
+  #recipient: Recipient | undefined;
+
+  private constructor(raw: glue.Identity) {
+    this.#held = new Held(raw);
+  }
+
+  /**
+   * A new identity, with an X-Wing (post-quantum) KEM key pair unless `kem` says otherwise. X25519 has recipients of 223 characters
+   * instead of 2118, and is **not** post-quantum. Rejects with `Unsupported` if the system gives no randomness.
+   */
+  static generate(options: { kem?: Kem } = {}): Promise<Identity> {
+    return run(() => new Identity(glue.Identity.generate(options.kem ?? "XWing")));
+  }
+
+  /**
+   * Reads the secret text form, `sealwire-identity1…`. Rejects with `InvalidKey` if a character is wrong or the length, and with
+   * `Unsupported` for another KEM. JavaScript cannot wipe a string: where it matters, keep identities in a key store.
+   */
+  static parse(text: string): Promise<Identity> {
+    return run(() => new Identity(glue.Identity.parse(text)));
+  }
+
+  /**
+   * Reads an identity file: one text form per line; empty lines and lines with `#` in front are skipped. Rejects with `TooLarge` above
+   * 64 KiB or 64 identities, with `Malformed` if there is none, and as {@link Identity.parse} does.
+   */
+  static parseFile(text: string): Promise<Identity[]> {
+    return run(() => glue.Identity.parseFile(text).map((raw) => new Identity(raw)));
+  }
+
+  /** The public half, to be given to everybody. */
+  get recipient(): Recipient {
+    const raw = this.#held.object;
+    return (this.#recipient ??= makeRecipient(call(() => raw.recipient())));
+  }
+
+  /** The public signing key: what readers list in `expect`. */
+  get signer(): Signer {
+    return this.recipient.signer;
+  }
+
+  /** The secret text form, `sealwire-identity1…`, as 130 bytes of ASCII: keep it secret, and `fill(0)` it when it was used. */
+  reveal(): Uint8Array {
+    return call(() => this.#held.object.reveal());
+  }
+
+  /** Wipes the keys. Every later use is `Misuse`. */
+  free(): void {
+    this.#held.free();
+  }
+
+  /** The same as {@link Identity.free}, for `using`. */
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  static {
+    rawIdentity = (identity) => identity.#held.object;
+  }
+}
+
+/**
+ * A passphrase: 1 to 1024 bytes of UTF-8, taken as they are, without Unicode normalisation. Sealing uses Argon2id with 64 MiB, 3 passes
+ * and 4 lanes (RFC 9106 §4, second recommendation). Source: SPEC §4.
+ */
+export class Passphrase {
+  readonly #held: Held<glue.Passphrase>;
+
+  private constructor(raw: glue.Passphrase) {
+    this.#held = new Held(raw);
+  }
+
+  /**
+   * Takes a passphrase. `costs` are other Argon2id costs to *seal* with; less than the default makes guessing cheaper for a thief of
+   * the envelope. Rejects with `Misuse` for a length outside the limits, `TooLarge` for costs above one and `Malformed` for costs below.
+   */
+  static create(text: string, costs?: Argon2Costs): Promise<Passphrase> {
+    return run(
+      () => new Passphrase(new glue.Passphrase(wellFormed(text), costs?.memory, costs?.passes, costs?.lanes)),
+    );
+  }
+
+  /** Wipes it. Every later use is `Misuse`. */
+  free(): void {
+    this.#held.free();
+  }
+
+  /** The same as {@link Passphrase.free}, for `using`. */
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  static {
+    rawPassphrase = (passphrase) => passphrase.#held.object;
+  }
+}
+
+/** Argon2id costs: `memory` in KiB (8 × lanes to 262144), `passes` (1 to 10), `lanes` (1 to 8). */
+export interface Argon2Costs {
+  readonly memory: number;
+  readonly passes: number;
+  readonly lanes: number;
+}
+
+/** A 32-byte key that both sides hold: a backup key, a group's epoch. Post-quantum by nature. Source: SPEC §4. */
+export class SymmetricKey {
+  readonly #held: Held<glue.SymmetricKey>;
+
+  private constructor(raw: glue.SymmetricKey) {
+    this.#held = new Held(raw);
+  }
+
+  /** A new random key. Rejects with `Unsupported` if the system gives no randomness. */
+  static generate(): Promise<SymmetricKey> {
+    return run(() => new SymmetricKey(glue.SymmetricKey.generate()));
+  }
+
+  /** Takes 32 uniformly random bytes; wipe your own copy. A password is not a key: see {@link Passphrase}. `InvalidKey` for another length. */
+  static fromBytes(bytes: Uint8Array): Promise<SymmetricKey> {
+    return run(() => new SymmetricKey(glue.SymmetricKey.fromBytes(bytes)));
+  }
+
+  /** The opaque id (8 bytes) that stands in the slots under this key. It says nothing of the key, and is the same in each. */
+  get id(): Uint8Array {
+    return call(() => this.#held.object.id());
+  }
+
+  /** The key's 32 bytes: keep them secret, and `fill(0)` them when they were used. */
+  reveal(): Uint8Array {
+    return call(() => this.#held.object.reveal());
+  }
+
+  /** Wipes the key. Every later use is `Misuse`. */
+  free(): void {
+    this.#held.free();
+  }
+
+  /** The same as {@link SymmetricKey.free}, for `using`. */
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  static {
+    rawKey = (key) => key.#held.object;
+  }
+}
+
+/**
+ * Several keys at once: an identity and the ones it replaced, or an identity and a recovery passphrase.
+ *
+ * Each slot is tried with every key, in their order, until one opens it. The limits of an open hold for all keys together: 128 KEM
+ * operations and 4 runs of Argon2, so that of several passphrases the likely ones belong in front. A key beyond its limit is left out;
+ * if no other opens, the answer is `TooLarge`. It refers to the keys and does not own them: freeing them is up to you. Source: SPEC §11.
+ *
+ * ```ts
+ * const keys = new Keyring(newIdentity, oldIdentity);
+ * const { plaintext } = await open(envelope, keys, context);
+ * ```
+ */
+export class Keyring {
+  /** The keys, in the order in which they are tried. */
+  readonly keys: readonly Key[];
+
+  constructor(...keys: Key[]) {
+    this.keys = [...keys];
+  }
+}
+
+/** One key in memory. */
+export type Key = Identity | Passphrase | SymmetricKey;
+
+/** Keys that may open an envelope. */
+export type Unlock = Key | Keyring;
+
+/** The keys inside the module, as one. */
+export function rawKeyring(keys: Unlock): glue.Keyring {
+  const raw = new glue.Keyring();
+  for (const key of keys instanceof Keyring ? keys.keys : [keys]) {
+    if (key instanceof Identity) raw.identity(rawIdentity(key));
+    else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key));
+    else if (key instanceof SymmetricKey) raw.key(rawKey(key));
+    else throw misuse("not a key of this copy of the package");
+  }
+  return raw;
+}

@@ -1,0 +1,378 @@
+import { SealContext, rawContext, unsigned, wellFormed } from "./context.js";
+import { SealwireError, misuse } from "./error.js";
+import { glue, run, scoped } from "./module.js";
+import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
+import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
+
+/**
+ * The AEAD of an envelope's body; every reader opens both. `ChaCha20Poly1305` is the default here: fast and constant time in plain
+ * software. `Aes256Gcm` is the fastest where readers have AES instructions.
+ */
+export type Aead = "Aes256Gcm" | "ChaCha20Poly1305";
+
+/** A payload: bytes, or text, which is sealed as UTF-8 (`Misuse` if it holds half a surrogate pair). */
+export type Plaintext = Uint8Array | ArrayBuffer | string;
+
+/** Bytes that came from elsewhere. */
+export type Sealed = Uint8Array | ArrayBuffer;
+
+/**
+ * A reader. A named recipient's slot carries a 4-byte hint, by which whoever knows their public keys, such as a server with a directory,
+ * can test whether they are among the readers; `{ anonymous }` leaves it out, and every reader with a key of that KEM tries the slot.
+ */
+export type Reader = Recipient | { readonly anonymous: Recipient } | Passphrase | SymmetricKey;
+
+/** The complete list of who can open an envelope: 1 to 1024 readers, of which at most 64 anonymous and 2 passphrases. Source: SPEC §4. */
+export type Recipients = Reader | readonly Reader[];
+
+/** A value in {@link Metadata}: text or bytes of at most 4096 bytes, or an unsigned integer (`bigint` from 2^53). */
+export type MetadataValue = string | number | bigint | Uint8Array;
+
+/**
+ * What anybody who holds the envelope may read, and nobody can change unnoticed. **It is not encrypted.** At most 64 entries, keys of 1
+ * to 64 bytes. The key `version` is reserved for the version of the resource, an unsigned integer. Source: SPEC §2.
+ */
+export type Metadata = ReadonlyMap<string, MetadataValue>;
+
+/** What to seal with, beside the defaults. */
+export interface SealOptions extends RecipientsOptions {
+  /**
+   * Signs, so that readers can tell who wrote it. Without it anybody who knows a recipient may have written the envelope. The server
+   * sees neither signer nor signature; the named recipients are listed to the readers as the audience. Source: SPEC §8.
+   */
+  readonly sign?: Identity | undefined;
+  /** **Public** metadata: authenticated, not encrypted. See {@link Metadata} for the limits. */
+  readonly metadata?: Readonly<Record<string, MetadataValue>> | Metadata | undefined;
+  /** When the payload was made, told to the readers only: seconds since 1970-01-01T00:00:00Z. It is the sealer's claim. */
+  readonly created?: number | bigint | undefined;
+  /** The payload's media type, told to the readers only; 1 to 255 bytes. */
+  readonly contentType?: string | undefined;
+  /** A file name, told to the readers only; 1 to 255 bytes, a name and not a path. */
+  readonly filename?: string | undefined;
+  /** The body's AEAD; `ChaCha20Poly1305` unless chosen. */
+  readonly aead?: Aead | undefined;
+  /** `"none"` leaves the padding out: the envelope then shows the payload's exact length. */
+  readonly padding?: "padme" | "none" | undefined;
+  /** Names the body, to be named again to open it; at most 255 bytes. */
+  readonly part?: string | undefined;
+}
+
+/** What a list of recipients may be. */
+export interface RecipientsOptions {
+  /**
+   * Lets X25519 recipients stand beside X-Wing ones. One of them is enough for a quantum computer to open the whole envelope, so
+   * without this the mix is `Misuse`.
+   */
+  readonly allowClassical?: boolean | undefined;
+}
+
+/** What to open with, beside the defaults. */
+export interface OpenOptions {
+  /**
+   * Who may have signed: anybody else, and the unsigned, are `Rejected`. By default anybody, also nobody: anybody who knows a recipient
+   * may have written the envelope. A signature that is there has to be right in any case.
+   */
+  readonly expect?: "anyone" | Signer | readonly Signer[] | undefined;
+  /** The body's name, as the sealer gave it. */
+  readonly part?: string | undefined;
+}
+
+/** What the sealer said about the payload; all of it authenticated with the envelope. */
+export interface About {
+  /** The public metadata: the server saw it too. */
+  readonly metadata: Metadata;
+  /**
+   * The version of the resource, from the metadata's reserved key `version`. Compare it with the last one that you saw: a server can
+   * serve an old envelope as new.
+   */
+  readonly version?: number | bigint;
+  /** When it was made, by the sealer's clock: seconds since 1970-01-01T00:00:00Z; a `bigint` from 2^53. */
+  readonly created?: number | bigint;
+  /** The payload's media type. */
+  readonly contentType?: string;
+  /** A file name; never a path. */
+  readonly filename?: string;
+  /**
+   * Whether the sealer addressed it to the reader who opened it: listed by name (`yes`), others were and this reader was not (`no`), or
+   * nobody was, or no recipient's key opened it (`unstated`). A rewrap does not change it.
+   */
+  readonly addressedToMe: "yes" | "no" | "unstated";
+}
+
+/** An opened payload, and what is known of it. */
+export interface Opened {
+  /** The payload: a buffer of its own. */
+  readonly plaintext: Uint8Array;
+  /** The payload as text: throws `Malformed` if it is not UTF-8. */
+  text(): string;
+  /** Who signed exactly this payload for exactly this context; without it nobody signed, and anybody may have written it. */
+  readonly signer?: Signer;
+  /** What the sealer said about it. */
+  readonly about: About;
+}
+
+/**
+ * Seals `plaintext` to `recipients`, for `context`.
+ *
+ * The result is an envelope: only who is on the list can read it, nobody can change it unnoticed, and it opens only for the same
+ * context. It is padded, and unsigned unless `sign` says otherwise: anybody who knows a recipient may have written it. It is 1.4 KB longer
+ * than the padded payload for one X-Wing recipient, 0.3 KB for an X25519 one. Source: SPEC §1 to §7.
+ *
+ * Rejects with `Misuse` if there is nobody to seal to, if X25519 and X-Wing recipients are mixed, or for a context over its limits;
+ * with `TooLarge` for more than 1024 recipients.
+ *
+ * ```ts
+ * const context = new SealContext("notes", "17");
+ * const envelope = await seal("hello Bob", [bob], context, { sign: alice });
+ * ```
+ */
+export function seal(
+  plaintext: Plaintext,
+  recipients: Recipients,
+  context: SealContext,
+  options: SealOptions = {},
+): Promise<Uint8Array> {
+  return run(() =>
+    scoped((own) => {
+      const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
+      const sealing = own(rawSealing(recipients, context, options));
+      return sealing.seal(payload);
+    }),
+  );
+}
+
+/**
+ * Opens `envelope` with `keys`, for `context`.
+ *
+ * Nothing is returned before everything was verified. Unsigned envelopes and any signer are accepted, and said, unless `expect` lists
+ * who may have signed. Source: SPEC §11.
+ *
+ * Rejects with `NotRecipient` if no key opens it (also for a wrong passphrase, and an altered header); `Rejected` if it was altered,
+ * belongs to another context or part, or was signed by another; `Truncated`, `Malformed`, `Unsupported` or `TooLarge` if the bytes are
+ * no acceptable envelope.
+ *
+ * ```ts
+ * const opened = await open(envelope, bob, new SealContext("notes", "17"), { expect: alice.signer });
+ * console.log(opened.text());
+ * ```
+ */
+export function open(
+  envelope: Sealed,
+  keys: Unlock,
+  context: SealContext,
+  options: OpenOptions = {},
+): Promise<Opened> {
+  return run(() =>
+    scoped((own) => {
+      const opening = own(rawOpening(keys, context, options));
+      const opened = own(opening.open(bytes(envelope)));
+      return new OpenedPayload(opened.plaintext(), opened.signer(), opened.about());
+    }),
+  );
+}
+
+/**
+ * Changes who can open an envelope, without touching its payload: `recipients` is the complete new list.
+ *
+ * It does **not** revoke: a removed reader may have kept the key. {@link reseal} does, for what is written from then on. Before anything
+ * is given away the envelope is verified under `context`, so that a server cannot have another row's envelope rewrapped to the wrong
+ * people. Rejects as {@link open} and {@link seal} do; the body's chunks are not looked at. Source: SPEC §12.
+ */
+export function rewrap(
+  envelope: Sealed,
+  keys: Unlock,
+  context: SealContext,
+  recipients: Recipients,
+  options: RecipientsOptions & OpenOptions = {},
+): Promise<Uint8Array> {
+  return run(() =>
+    scoped((own) => {
+      const opening = own(rawOpening(keys, context, options));
+      const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
+      return opening.rewrap(bytes(envelope), sealing);
+    }),
+  );
+}
+
+/**
+ * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
+ *
+ * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
+ * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do. Source: SPEC §12.
+ */
+export function reseal(
+  envelope: Sealed,
+  keys: Unlock,
+  context: SealContext,
+  recipients: Recipients,
+  options: SealOptions & OpenOptions = {},
+): Promise<Uint8Array> {
+  return run(() =>
+    scoped((own) => {
+      const opening = own(rawOpening(keys, context, options));
+      const sealing = own(rawSealing(recipients, context, options));
+      return sealing.reseal(bytes(envelope), opening);
+    }),
+  );
+}
+
+/** One slot of a header, as a stranger claims it. */
+export type UnverifiedSlot =
+  | { readonly kind: "hpke"; readonly kem: Kem; /** 4 bytes; absent in an anonymous slot. */ readonly hint?: Uint8Array }
+  | ({ readonly kind: "passphrase" } & { readonly memory: number; readonly passes: number; readonly lanes: number })
+  | { readonly kind: "symmetric"; readonly keyId: Uint8Array }
+  | { readonly kind: "external"; readonly service: string }
+  | { readonly kind: "unknown" };
+
+/** The front of an envelope. **Nothing in it is verified**: it is what a stranger claims. Source: SPEC §1, §2. */
+export interface Header {
+  /** How many bytes the header takes; the body follows. */
+  readonly length: number;
+  /** The envelope id (32 bytes). */
+  readonly unverifiedId: Uint8Array;
+  /** The AEAD of the body. */
+  readonly unverifiedAead: Aead;
+  /** Whether the body is padded. */
+  readonly unverifiedPadded: boolean;
+  /** How many bytes the private block takes, encrypted, if there is one. */
+  readonly unverifiedPrivateBlockLength?: number;
+  /** The public metadata. */
+  readonly unverifiedMetadata: Metadata;
+  /** The slots. */
+  readonly unverifiedSlots: readonly UnverifiedSlot[];
+}
+
+/**
+ * Reads the header at the front of `envelope`, without any key: who needs no key to see what. Rejects with `Malformed`, `Unsupported`,
+ * `Truncated` or `TooLarge` (a header above 2 MiB), as SPEC §1 to §4 say.
+ */
+export function inspect(envelope: Sealed): Promise<Header> {
+  return run(() => {
+    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(bytes(envelope)) as [
+      number, Uint8Array, Aead, boolean, number | undefined, RawMetadata, RawSlot[],
+    ];
+    return {
+      length,
+      unverifiedId: id,
+      unverifiedAead: aead,
+      unverifiedPadded: padded,
+      ...(privateLength === undefined ? {} : { unverifiedPrivateBlockLength: privateLength }),
+      unverifiedMetadata: metadataOf(metadata),
+      unverifiedSlots: slots.map(slotOf),
+    };
+  });
+}
+
+/** What to seal with, inside the module. */
+export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions): glue.Sealing {
+  const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
+  for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
+    if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
+    else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
+    else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
+    else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
+    else throw misuse("not a recipient of this copy of the package");
+  }
+  if (options.allowClassical === true) sealing.allowClassical();
+  if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
+  const metadata = options.metadata ?? [];
+  for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {
+    if (typeof value === "string") sealing.metadataText(wellFormed(key), wellFormed(value));
+    else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), value);
+    else sealing.metadataNumber(wellFormed(key), unsigned(value));
+  }
+  if (options.created !== undefined) sealing.created(unsigned(options.created));
+  if (options.contentType !== undefined) sealing.contentType(wellFormed(options.contentType));
+  if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
+  if (options.aead !== undefined) sealing.aead(options.aead);
+  if (options.padding === "none") sealing.unpadded();
+  if (options.part !== undefined) sealing.part(wellFormed(options.part));
+  return sealing;
+}
+
+/** What to open with, inside the module. */
+export function rawOpening(keys: Unlock, context: SealContext, options: OpenOptions): glue.Opening {
+  const opening = scoped((own) => new glue.Opening(rawKeyring(keys), own(rawContext(context))));
+  if (options.expect !== undefined && options.expect !== "anyone") {
+    opening.expectNobody();
+    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(signer.toString());
+  }
+  if (options.part !== undefined) opening.part(wellFormed(options.part));
+  return opening;
+}
+
+/** Any bytes as a `Uint8Array` over the same memory. */
+export function bytes(given: Uint8Array | ArrayBuffer): Uint8Array {
+  if (given instanceof Uint8Array) return given;
+  if (given instanceof ArrayBuffer) return new Uint8Array(given);
+  throw misuse("a Uint8Array or an ArrayBuffer is wanted");
+}
+
+export type RawAbout = [RawMetadata, bigint | undefined, string | undefined, string | undefined, About["addressedToMe"]];
+type RawMetadata = [string, string | bigint | Uint8Array][];
+type RawSlot = [UnverifiedSlot["kind"], ...unknown[]];
+
+export function aboutOf([rawMetadata, created, contentType, filename, addressedToMe]: RawAbout): About {
+  const metadata = metadataOf(rawMetadata);
+  const version = metadata.get("version");
+  return {
+    metadata,
+    ...(typeof version === "number" || typeof version === "bigint" ? { version } : {}),
+    ...(created === undefined ? {} : { created: narrowed(created) }),
+    ...(contentType === undefined ? {} : { contentType }),
+    ...(filename === undefined ? {} : { filename }),
+    addressedToMe,
+  };
+}
+
+class OpenedPayload implements Opened {
+  readonly plaintext: Uint8Array;
+  readonly signer?: Signer;
+  readonly about: About;
+
+  constructor(plaintext: Uint8Array, signer: string | undefined, about: unknown) {
+    this.plaintext = plaintext;
+    if (signer !== undefined) this.signer = makeSigner(signer);
+    this.about = aboutOf(about as RawAbout);
+  }
+
+  text(): string {
+    try {
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.plaintext);
+    } catch {
+      throw new SealwireError("Malformed", "malformed: the payload is not UTF-8");
+    }
+  }
+}
+
+function metadataOf(raw: RawMetadata): Metadata {
+  return new Map(raw.map(([key, value]) => [key, typeof value === "bigint" ? narrowed(value) : value]));
+}
+
+function slotOf([kind, ...rest]: RawSlot): UnverifiedSlot {
+  switch (kind) {
+    case "hpke": {
+      const [kem, hint] = rest as [Kem, Uint8Array | undefined];
+      return hint === undefined ? { kind, kem } : { kind, kem, hint };
+    }
+    case "passphrase": {
+      const [memory, passes, lanes] = rest as [number, number, number];
+      return { kind, memory, passes, lanes };
+    }
+    case "symmetric":
+      return { kind, keyId: rest[0] as Uint8Array };
+    case "external":
+      return { kind, service: rest[0] as string };
+    default:
+      return { kind: "unknown" };
+  }
+}
+
+/** A `number` where it is exact. */
+function narrowed(value: bigint): number | bigint {
+  return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : value;
+}
+
+function isIterable<T, O>(value: Iterable<T> | O): value is Iterable<T> {
+  return typeof (value as Iterable<T>)[Symbol.iterator] === "function";
+}
