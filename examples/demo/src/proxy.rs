@@ -157,7 +157,7 @@ impl Proxy {
         lock(&self.shared.copies).clear();
     }
 
-    /// Keeps what is written from here on: the last calls, and small ones only.
+    /// Keeps what is written from here on: the last calls that were let in, and small ones only.
     pub(crate) fn keep_writes(&self) {
         *lock(&self.shared.kept) = Some(Vec::new());
     }
@@ -203,7 +203,6 @@ async fn pass_on(shared: &Arc<Shared>, request: Request) -> Outcome<Response> {
     let call = Call { method: parts.method, path, headers: parts.headers, body };
     shared.record(format!("{} {}\n{:?}\n", call.method, call.path, call.headers).as_bytes());
     shared.record(&call.body);
-    shared.keep(&call);
     let upstream = lock(&shared.upstream).ok_or("nothing is behind the CDN yet")?;
     let tamper = lock(&shared.tamper).clone();
     let Some(tamper) = tamper else {
@@ -211,6 +210,9 @@ async fn pass_on(shared: &Arc<Shared>, request: Request) -> Outcome<Response> {
         let response = shared.send(upstream, &call).await?;
         shared.record(format!("{} {:?}\n", response.status(), response.headers()).as_bytes());
         let (status, headers) = (response.status(), of_the_message(response.headers()));
+        if status.is_success() {
+            shared.keep(&call);
+        }
         let recorder = shared.clone();
         let body = response.bytes_stream().inspect(move |piece| {
             if let Ok(piece) = piece {

@@ -15,6 +15,7 @@ let person;
 let notes = [];
 let rows = [];
 let hostile;
+let queue = Promise.resolve();
 /** Opened pictures, by note and version: addresses within this page. */
 const pictures = new Map();
 /** People in other windows of this browser, and their pins: as if they had shown each other their screens. */
@@ -83,8 +84,8 @@ function wire() {
   onSubmit("meet", lookUp);
   onSubmit("ask", askTheAssistant);
   $("refresh").addEventListener("click", async () => {
-    await refresh();
-    say("Up to date.");
+    say("Looking…");
+    if (await refresh()) say("Up to date.");
   });
   $("picture").addEventListener("change", () => {
     $("picture-name").textContent = $("picture").files[0]?.name ?? "Add a picture";
@@ -139,7 +140,13 @@ async function write(form) {
   say(`Sealed for ${list([...readers.map(proper), "you"])}, and sent.`);
 }
 
-async function refresh() {
+/** Fetches and opens what there is, one time after the other. False if that failed; then it was said. */
+function refresh() {
+  queue = queue.then(refreshNow);
+  return queue;
+}
+
+async function refreshNow() {
   try {
     const [listed] = await Promise.all([person.list(), loadRows()]);
     notes = listed.filter((note) => note.code !== "NotRecipient").sort(newestFirst);
@@ -148,8 +155,10 @@ async function refresh() {
       others === 0 ? "" : `The server also holds ${others} ${others === 1 ? "note that is" : "notes that are"} not for you: NotRecipient.`;
     await renderNotes();
     hostile.render();
+    return true;
   } catch (error) {
     failed(error);
+    return false;
   }
 }
 
@@ -174,8 +183,13 @@ function poll() {
   }, POLL);
 }
 
-const stateOf = (rows) => rows.map(({ path, revision }) => `${path} ${revision}`).join("\n");
-const newestFirst = (one, other) => (other.created ?? 0) - (one.created ?? 0) || one.id.localeCompare(other.id);
+function stateOf(rows) {
+  return rows.map(({ path, revision }) => `${path} ${revision}`).join("\n");
+}
+
+function newestFirst(one, other) {
+  return (other.created ?? 0) - (one.created ?? 0) || one.id.localeCompare(other.id);
+}
 
 // Notes
 
@@ -304,7 +318,7 @@ function renderMe() {
 
 /** A window for somebody else, in this browser. */
 function window_(name) {
-  return button(`Open ${proper(name)}’s window`, () => {
+  return button(`${proper(name)}’s window`, () => {
     open(`?me=${name}`, `sealwire-demo-${name}`, "popup,width=1200,height=900");
   });
 }
@@ -386,7 +400,7 @@ function say(text, bad = false) {
 function failed(error) {
   const code = codeOf(error);
   const why = {
-    Network: "Nothing was sent: the API cannot be reached. Your text is still here.",
+    Network: "The API cannot be reached. What you wrote is still here.",
     InvalidKey: "These are not the keys that the pin names. They may be the server’s own.",
     404: "The server has nothing there.",
   };

@@ -4,7 +4,7 @@ import { $, button, make, proper } from "./dom.js";
 import { codeOf } from "./sealed.js";
 import * as server from "./server.js";
 
-const GROUPS = { client: "What it serves: your app refuses", server: "What it does with requests: an honest part of it refuses" };
+const GROUPS = { client: "What it serves: your app refuses", server: "What it does with requests: the API refuses" };
 
 export class Hostile {
   #person;
@@ -21,14 +21,14 @@ export class Hostile {
 
   async begin() {
     this.#acts = await server.acts();
-    const parts = [button("Do all of it", () => this.#doAll(), { className: "all" })];
+    const parts = [button("Do all of it", () => this.#alone(this.#acts), { className: "all" })];
     for (const [at, title] of Object.entries(GROUPS)) {
-      const buttons = this.#acts.filter((act) => act.at === at).map((act) => {
-        const one = button(act.did, () => this.#alone(act));
-        one.dataset.act = act.name;
-        return one;
+      const items = this.#acts.filter((act) => act.at === at).map((act) => {
+        const item = make("li", {}, button(act.did, () => this.#alone([act])));
+        item.dataset.act = act.name;
+        return item;
       });
-      parts.push(make("h3", {}, title), ...buttons);
+      parts.push(make("h3", {}, title), make("ol", {}, ...items));
     }
     $("acts").replaceChildren(...parts);
   }
@@ -48,21 +48,12 @@ export class Hostile {
     return this.#page.notes().filter((note) => note.code === undefined);
   }
 
-  async #alone(act) {
+  async #alone(acts) {
     if (this.busy) return;
     this.busy = true;
+    this.#held = this.#done = 0;
     try {
-      await this.#run(act);
-    } finally {
-      this.busy = false;
-    }
-  }
-
-  async #doAll() {
-    if (this.busy) return;
-    this.busy = true;
-    try {
-      for (const act of this.#acts) await this.#run(act);
+      for (const act of acts) await this.#run(act);
     } finally {
       this.busy = false;
     }
@@ -79,12 +70,8 @@ export class Hostile {
       other: this.#readable().find(({ id }) => id !== note?.id)?.id,
       contact: [...this.#person.contacts.keys()][0],
     };
-    let answer;
-    try {
-      answer = await server.act(act.name, target);
-    } catch (error) {
-      return this.#idle(act, error.message);
-    }
+    const answer = await server.act(act.name, target);
+    if (answer.impossible !== undefined) return this.#idle(act, answer.impossible);
     let thrown;
     try {
       await this.#call(act.then, note, target.contact);
@@ -121,18 +108,23 @@ export class Hostile {
     this.#done += 1;
     this.#held += held ? 1 : 0;
     const who = act.at === "client" ? "Your app" : "The server";
-    const why = held ? `${who} refused: ${act.refused_by}.` : `This should have been ${act.code}.`;
-    $("verdicts").prepend(
-      make("li", { className: held ? "" : "bad" }, make("b", {}, act.did), make("span", {}, why), make("span", { className: "code" }, code)),
-    );
-    $("verdicts").firstElementChild.dataset.verdict = act.name;
-    $("score").textContent = `${this.#held} of ${this.#done} refused. Last: ${code}.`;
+    this.#show(act, held ? "held" : "bad", code, held ? `${who} refused: ${act.refused_by}.` : `This should have been ${act.code}.`);
+    $("score").textContent = this.#done > 1 ? `${this.#held} of ${this.#done} refused.` : `${code}. ${held ? "Refused." : "Not as it must be."}`;
   }
 
   #idle(act, why) {
-    $("verdicts").prepend(make("li", { className: "idle" }, make("b", {}, act.did), make("span", {}, why)));
-    $("verdicts").firstElementChild.dataset.idle = act.name;
-    $("score").textContent = `Not done: ${why}`;
+    this.#show(act, "idle", undefined, why);
+    if (this.#done === 0) $("score").textContent = `Not done. ${why}`;
+  }
+
+  /** Under the button, so that it stands beside what was done. */
+  #show(act, className, code, why) {
+    const item = document.querySelector(`[data-act="${act.name}"]`);
+    const one = item.querySelector("button");
+    const chip = code === undefined ? [] : [make("span", { className: "code" }, code)];
+    one.replaceChildren(make("span", {}, act.did), ...chip);
+    item.className = className;
+    item.replaceChildren(one, make("p", { className: "why" }, why));
   }
 }
 

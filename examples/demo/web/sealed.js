@@ -1,7 +1,7 @@
 // A person's app: keys, and calls that are sealed and signed. The only file that imports the npm package, which does all cryptography.
 
 import {
-  Identity, Pin, Recipient, SealContext, SealwireError, inspect, open, reseal, rewrap, seal,
+  Identity, Pin, Recipient, SealContext, SealwireError, inspect, open, openStream, reseal, rewrap, seal, sealStream, signRequest,
 } from "./sealwire/esm/browser.js";
 import { Memory } from "./memory.js";
 import { shipped } from "./server.js";
@@ -91,22 +91,24 @@ export class Person {
   async write(text, readers, picture) {
     const id = crypto.randomUUID().slice(0, 8);
     if (picture !== undefined) await this.#attach(id, picture, readers);
-    const note = picture === undefined ? { text } : { text, picture: true };
-    await this.#put(id, 1, note, readers);
+    const created = Math.floor(Date.now() / 1000);
+    await this.#put({ id, version: 1, created, text, picture: picture !== undefined }, readers);
     return id;
   }
 
   /** Sends one's own note once more, as its next version. */
   async writeAgain(id) {
-    const { version, note } = await this.read(id);
-    await this.#put(id, version + 1, note, await this.readers(id));
+    const note = await this.read(id);
+    await this.#put({ ...note, version: note.version + 1 }, await this.readers(id));
   }
 
-  async #put(id, version, note, readers) {
-    const envelope = await seal(JSON.stringify(note), this.#recipients(readers), new SealContext("notes", id), {
+  async #put({ id, version, created, text, picture }, readers) {
+    const note = JSON.stringify({ text, picture });
+    const envelope = await seal(note, this.#recipients(readers), new SealContext("notes", id), {
       sign: this.#identity,
       metadata: { version },
       contentType: NOTE_TYPE,
+      created,
     });
     await this.#call("PUT", `notes/${id}`, envelope, ENVELOPE);
     await this.#memory.put({ [`seen/notes/${id}`]: version, [`readers/${id}`]: [...readers] });
@@ -114,8 +116,7 @@ export class Person {
 
   /** Opens a note: only if somebody whom this person has met signed it, and if it is not older than what was seen. */
   async read(id) {
-    const response = await this.#call("GET", `notes/${id}`);
-    return this.#openNote(id, await envelopeOf(response));
+    return this.#openNote(id, await envelopeOf(await this.#call("GET", `notes/${id}`)));
   }
 
   /** All notes. Each is what it holds, or the code of why it does not open. */
@@ -137,7 +138,9 @@ export class Person {
     const opened = await open(envelope, this.#identity, new SealContext("notes", id), { expect: senders });
     const version = Number(opened.about.version ?? 0);
     await this.#refuseOlder(`notes/${id}`, version);
-    return { id, version, by: this.#nameOf(opened.signer), addressed: opened.about.addressedToMe, note: JSON.parse(opened.text()) };
+    const { text, picture } = JSON.parse(opened.text());
+    const { created, addressedToMe: addressed } = opened.about;
+    return { id, version, by: this.#nameOf(opened.signer), addressed, created, text, picture: picture === true };
   }
 
   /** Lets `readers` and oneself open a note and its picture: only headers are replaced. */
@@ -161,9 +164,9 @@ export class Person {
 
   /** Seals one's own note anew, under a new key: whoever is not among `readers` is out from here on. */
   async revoke(id, readers, picture) {
-    const { version, note } = await this.read(id);
+    const note = await this.read(id);
     if (picture) await this.#resealPicture(id, readers);
-    await this.#put(id, version + 1, note, readers);
+    await this.#put({ ...note, version: note.version + 1 }, readers);
   }
 
   /** With whom this person shared a note, as far as this device knows. */
@@ -171,25 +174,28 @@ export class Person {
     return (await this.#memory.find(`readers/${id}`)) ?? [];
   }
 
+  /** A picture is sealed as it is read. */
   async #attach(id, picture, readers) {
-    const envelope = await seal(await picture.arrayBuffer(), this.#recipients(readers), new SealContext("attachments", id), {
+    const sealing = sealStream(this.#recipients(readers), new SealContext("attachments", id), {
       sign: this.#identity,
       metadata: { version: 1 },
       contentType: picture.type,
       filename: picture.name,
-      padding: "none",
     });
+    const envelope = await gather(picture.stream().pipeThrough(sealing));
     await this.#call("PUT", `attachments/${id}`, envelope, ENVELOPE);
     await this.#refuseOlder(`attachments/${id}`, 1);
   }
 
-  /** Opens a picture: a `File`, and who signed it. */
+  /** Opens a picture as it comes in: a `File`, once all of it was verified. */
   async download(id, by) {
-    const envelope = await envelopeOf(await this.#call("GET", `attachments/${id}`));
+    const response = await this.#call("GET", `attachments/${id}`);
     const expect = this.#recipientOf(by).signer;
-    const { plaintext, about } = await open(envelope, this.#identity, new SealContext("attachments", id), { expect });
+    const opening = openStream(this.#identity, new SealContext("attachments", id), { expect });
+    const picture = await gather(sealedBody(response).pipeThrough(opening));
+    const { about } = await opening.finished;
     await this.#refuseOlder(`attachments/${id}`, Number(about.version ?? 0));
-    return new File([plaintext], about.filename ?? "picture", { type: about.contentType });
+    return new File([picture], about.filename ?? "picture", { type: about.contentType });
   }
 
   async #resealPicture(id, readers) {
@@ -203,6 +209,11 @@ export class Person {
     });
     await this.#call("PUT", `attachments/${id}`, again, ENVELOPE);
     await this.#refuseOlder(`attachments/${id}`, current + 1);
+  }
+
+  /** Asks the assistant: question and answer are sealed to it, in place. */
+  async ask(question) {
+    throw new SealwireError("Unsealed", question);
   }
 
   /** A server may serve an old version as new: the highest one that was seen is kept. */
@@ -225,14 +236,31 @@ export class Person {
 
   /** A signed call of the API. */
   async #call(method, path, body, type) {
-    throw new SealwireError("Misuse", `${method} ${path} ${body} ${type}`);
+    const headers = type === undefined ? {} : { "content-type": type };
+    const options = { method, headers, body, credentials: "omit", redirect: "error", cache: "no-store" };
+    const request = await signRequest(new Request(`${shipped.api}/${path}`, options), this.#identity);
+    const response = await fetch(request).catch((cause) => {
+      throw new SealwireError("Network", "network failed", { cause });
+    });
+    if (!response.ok) throw new Refused(response.status);
+    return response;
   }
 }
 
 /** An answer that has to be an envelope: a server must not be able to answer with plaintext of its own. */
-async function envelopeOf(response) {
+function sealedBody(response) {
   if (response.headers.get("content-type") !== ENVELOPE) throw new SealwireError("Unsealed", "unsealed");
-  return new Uint8Array(await response.arrayBuffer());
+  return response.body;
+}
+
+async function envelopeOf(response) {
+  return (await gather(sealedBody(response))).arrayBuffer();
+}
+
+async function gather(stream) {
+  const pieces = [];
+  await stream.pipeTo(new WritableStream({ write: (piece) => void pieces.push(piece) }));
+  return new Blob(pieces);
 }
 
 /** Base64url. */

@@ -13,7 +13,6 @@ use crate::surgery::{Signing, Slots, chunk, cut, flip, flipped, raise_version, u
 use axum::extract::{Path as UrlPath, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use sealwire::{
@@ -24,7 +23,7 @@ use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How much of a header and of a body is shown.
-const SHOWN: usize = 96;
+const SHOWN: usize = 64;
 const FORGED: &str = r#"{"text":"Please wire 5,000 to account 4711."}"#;
 
 pub(super) struct Console {
@@ -315,24 +314,15 @@ pub(super) fn routes(console: Arc<Console>) -> Router {
         .with_state(console)
 }
 
-type Answered<T> = Result<T, Refusal>;
+type Answered<T> = Result<T, StatusCode>;
 
-/// Why something cannot be done, in words for whoever clicked.
-struct Refusal(StatusCode, String);
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, self.1).into_response()
-    }
-}
-
-fn refuse(error: Box<dyn std::error::Error + Send + Sync>) -> Refusal {
-    Refusal(StatusCode::CONFLICT, error.to_string())
+fn failed(_: Box<dyn std::error::Error + Send + Sync>) -> StatusCode {
+    StatusCode::INTERNAL_SERVER_ERROR
 }
 
 /// GET /console/rows: what the database holds.
 async fn rows(State(console): State<Arc<Console>>) -> Answered<Json<Vec<Value>>> {
-    let rows = console.store.all().await.map_err(refuse)?;
+    let rows = console.store.all().await.map_err(failed)?;
     Ok(Json(rows.iter().map(|(path, row)| console.describe(path, row)).collect()))
 }
 
@@ -342,21 +332,23 @@ async fn log(State(console): State<Arc<Console>>) -> Json<Vec<String>> {
     Json(lines.iter().rev().take(12).rev().cloned().collect())
 }
 
-/// POST /console/acts/forge: does it. What the server refused at once is in the answer.
+/// POST /console/acts/forge: does it. What the API refused at once is in the answer.
 async fn act(
     State(console): State<Arc<Console>>,
     UrlPath(name): UrlPath<String>,
     Json(target): Json<Target>,
 ) -> Answered<Json<Value>> {
     let found = ACTS.iter().find(|act| act.name == name);
-    let act = found.ok_or(Refusal(StatusCode::NOT_FOUND, "No such act.".into()))?;
-    console.put_back().await.map_err(refuse)?;
-    console.run(act, &target).await.map(Json).map_err(refuse)
+    let act = found.ok_or(StatusCode::NOT_FOUND)?;
+    console.put_back().await.map_err(failed)?;
+    // Why not, in words for whoever clicked.
+    let done = console.run(act, &target).await;
+    Ok(Json(done.unwrap_or_else(|error| json!({ "impossible": error.to_string() }))))
 }
 
 /// POST /console/honest: puts all back. Says what the server refused since the act, as its operator alone is told.
 async fn be_honest(State(console): State<Arc<Console>>) -> Answered<Json<Value>> {
-    console.put_back().await.map_err(refuse)?;
+    console.put_back().await.map_err(failed)?;
     Ok(Json(json!({ "refused": console.server.audit.take_refusals() })))
 }
 
