@@ -24,6 +24,7 @@ const ACTS = {
   middle: "Rejected",
   "own-key": "InvalidKey",
   "ask-plain": "Unsealed",
+  "service-key": "Rejected",
   transit: "Rejected",
   replay: "Replayed",
   unsign: "Rejected",

@@ -102,6 +102,9 @@ async fn last(options: &Options, folder: &Path, world: &World, report: &mut Repo
     if let Some(page) = page {
         show::blank();
         show::line(format!("Open {} in a browser: a fresh notes API, for you.", show::bold(&page.url)));
+        if !page::is_built() {
+            show::line(show::bad(page::NOT_BUILT));
+        }
         show::line(format!("The story's API is up at {}. Both until Ctrl-C.", world.proxy.origin));
         tokio::signal::ctrl_c().await?;
     }

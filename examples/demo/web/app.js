@@ -375,6 +375,7 @@ async function met(name, recipient) {
   await person.meet(name, recipient);
   $("compare").replaceChildren();
   $("meet").reset();
+  $("meet").closest("details").open = false;
   renderContacts();
   await refresh();
   say(`You have met ${proper(name)}: you take their notes, and can write to them.`);

@@ -7,7 +7,7 @@ export function rowsView(element, rows) {
   const parts = rows
     .toSorted((one, other) => other.path.localeCompare(one.path))
     .flatMap((row, at) => [
-      make("h4", {}, at === 0 ? "What the server stores" : "And of the picture"),
+      make("h3", {}, at === 0 ? "What the server stores" : "And of the picture"),
       make("dl", {}, ...facts(row)),
       bytes(row),
       make("p", { className: "mallory" }, "Mallory, who runs it, tries to open this: ", make("code", {}, row.mallory)),

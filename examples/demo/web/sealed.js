@@ -213,7 +213,20 @@ export class Person {
 
   /** Asks the assistant: question and answer are sealed to it, in place. */
   async ask(question) {
-    throw new SealwireError("Unsealed", question);
+    const { sealedFetch } = await import("./sealwire/esm/browser.js");
+    const policy = {
+      services: { [shipped.api]: { pins: [shipped.servicePin] } },
+      rules: [{ origin: shipped.api, path: "/assistant/{rest..}", exchange: true, sign: true }],
+    };
+    const api = sealedFetch(policy, { identity: this.#identity });
+    const response = await api(`${shipped.api}/assistant/ask`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ question }),
+      credentials: "omit",
+    });
+    if (!response.ok) throw new Refused(response.status);
+    return response.json();
   }
 
   /** A server may serve an old version as new: the highest one that was seen is kept. */

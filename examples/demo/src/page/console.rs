@@ -6,6 +6,7 @@
 use crate::Outcome;
 use crate::accounts::Accounts;
 use crate::proxy::{Answer, Call, Proxy, Step, Tamper};
+use crate::script::now;
 use crate::search::hex;
 use crate::server::{AccessLog, Server};
 use crate::store::{Row, Rows, Store};
@@ -15,6 +16,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use sealwire::http::{KEYS_PATH, KeyId, Origin, ServiceKeys};
 use sealwire::{
     Header, Identity, MetadataValue, Opener, Recipient, SealContext, Sealer, join, split, to_text,
 };
@@ -258,6 +260,24 @@ const ACTS: &[Act] = &[
         does: Does::Wire(|_, _| Ok(in_plain_text("/assistant/ask".into(), "application/json"))),
     },
     Act {
+        name: "service-key",
+        did: "Pass its own key off as the assistant’s",
+        refused_by: "the pin that the app was shipped with",
+        at: "client",
+        code: "Rejected",
+        then: Then::Ask,
+        does: Does::Wire(|console, _| {
+            let (origin, now) = (Origin::parse(&console.proxy.origin)?, now());
+            let document = ServiceKeys::generate(now)?.document(&console.mallory, &[origin], &[], now)?;
+            Ok(Tamper::answers(move |call, mut answer| {
+                if call.path == KEYS_PATH && call.method != Method::OPTIONS {
+                    answer.body = document.clone().into();
+                }
+                answer
+            }))
+        }),
+    },
+    Act {
         name: "transit",
         did: "Change a note on its way in",
         refused_by: "the digest under the request’s signature",
@@ -417,7 +437,7 @@ impl Console {
     fn describe(&self, path: &str, row: &Row) -> Value {
         let shown = |bytes: &[u8]| hex(bytes.get(..SHOWN.min(bytes.len())).unwrap_or_default());
         let parsed = Header::parse(&row.header).ok();
-        let owner = sealwire::http::KeyId::parse(&row.owner).ok();
+        let owner = KeyId::parse(&row.owner).ok();
         let owner = owner.and_then(|id| self.accounts.signer(&id)).and_then(|one| self.accounts.name(&one));
         let opened = path.split_once('/').map(|(kind, id)| {
             let context = context(kind, id);

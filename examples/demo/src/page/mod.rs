@@ -37,8 +37,8 @@ use tokio::task::JoinHandle;
 const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
 /// The npm package, once it is built: all cryptography of the page.
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../wasm/dist");
-const NOT_BUILT: &str =
-    "The npm package is not built. Run this, and load the page again:\n\n    wasm/build\n";
+pub(crate) const NOT_BUILT: &str =
+    "The page needs the npm package, which is not built. Run wasm/build, and load the page again.";
 const MAX_BODY: usize = 64 * 1024;
 
 /// A page that is up until this is dropped.
@@ -86,7 +86,7 @@ impl Page {
         let sign_up = SignUpDesk { accounts: accounts.clone(), store: store.clone() };
         let console = Console::new(proxy, server, store, accounts, log, mallory);
         let app = Router::new()
-            .route("/", get(|| file(WEB, "index.html".into())))
+            .route("/", get(front))
             .route("/{name}", get(|UrlPath(name): UrlPath<String>| file(WEB, name)))
             .route("/sealwire/{*path}", get(|UrlPath(path): UrlPath<String>| file(PACKAGE, path)))
             .route("/app.json", get(|| async { Json(shipped) }))
@@ -148,6 +148,15 @@ fn is_from_here(host: &str, method: &Method, headers: &HeaderMap) -> bool {
     from_here && headers.get(HOST).is_some_and(|found| found.as_bytes() == host.as_bytes())
 }
 
+async fn front() -> Response {
+    if is_built() { file(WEB, "index.html".into()).await } else { NOT_BUILT.into_response() }
+}
+
+/// Whether the page has the npm package to work with.
+pub(crate) fn is_built() -> bool {
+    Path::new(PACKAGE).join("esm/browser.js").exists()
+}
+
 /// A file of `folder`, as it is now.
 async fn file(folder: &'static str, path: String) -> Response {
     let plain = |segment: &str| {
@@ -168,9 +177,6 @@ async fn file(folder: &'static str, path: String) -> Response {
     };
     match tokio::fs::read(PathBuf::from(folder).join(path)).await {
         Ok(bytes) => ([(CONTENT_TYPE, media_type)], bytes).into_response(),
-        Err(_) if folder == PACKAGE && !Path::new(PACKAGE).exists() => {
-            (StatusCode::NOT_FOUND, NOT_BUILT).into_response()
-        }
         Err(_) => StatusCode::NOT_FOUND.into_response(),
     }
 }
