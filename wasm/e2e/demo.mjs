@@ -75,12 +75,16 @@ export class Window {
 
   /** Meets somebody whose pin came from their own screen. */
   async meet(other) {
+    await this.lookUp(other.name, await other.pin());
+    await this.said(/You have met/);
+  }
+
+  async lookUp(name, pin) {
     const form = this.page.locator("#meet");
     if (!(await form.isVisible())) await this.page.getByText("Meet somebody else").click();
-    await form.getByLabel("Name").fill(other.name);
-    await form.getByLabel("Their pin").fill(await other.pin());
+    await form.getByLabel("Name").fill(name);
+    await form.getByLabel("Their pin").fill(pin);
     await form.getByRole("button").click();
-    await this.said(/You have met/);
   }
 
   /** Writes a note, for everybody whom this person has met unless `readers` says for whom. */

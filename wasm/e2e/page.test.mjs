@@ -59,10 +59,7 @@ test("people meet by their pins, and a wrong pin is refused", options, async () 
   await bob.meet(alice);
   await bob.meet(carol);
   await carol.meet(alice);
-  const form = alice.page.locator("#meet");
-  await form.getByLabel("Name").fill("carol");
-  await form.getByLabel("Their pin").fill(await bob.pin());
-  await form.getByRole("button").click();
+  await alice.lookUp("carol", await bob.pin());
   await alice.said("InvalidKey");
   assert.equal(await alice.page.locator("#contacts li").count(), 1);
 });
@@ -126,6 +123,22 @@ test("every hostile act is refused, with its code", options, async () => {
   assert.ok((await bob.texts()).includes(SECRET));
   await alice.shoot("alice-light");
   await bob.shoot("bob-dark");
+});
+
+test("two windows of one browser see each other's pins, and learn of what changes by themselves", options, async () => {
+  const context = await newContext(browser, complaints);
+  const [erin, frank] = [await Window.open(context, demo.url, "erin"), await Window.open(context, demo.url, "frank")];
+  await erin.page.getByRole("button", { name: "Meet Frank" }).click();
+  await erin.said("You have met Frank");
+  await frank.page.getByRole("button", { name: "Meet Erin" }).click();
+  await frank.said("You have met Erin");
+  await erin.write("From one window to the other.");
+  await frank.note("From one window to the other.").getByText("version 1").first().waitFor();
+  // Two tabs of one person are one device: what one has seen, the other does not take back.
+  const again = await Window.open(context, demo.url, "erin");
+  assert.equal(await again.pin(), await erin.pin());
+  await again.note("From one window to the other.").getByText("For Frank and you").waitFor();
+  await context.close();
 });
 
 test("the assistant answers a sealed question", options, async () => {

@@ -47,7 +47,10 @@ export class Person {
   static async create(name) {
     const memory = await Memory.open(name);
     const identity = await Identity.generate();
-    await memory.put({ identity: identity.reveal() });
+    // The package's key store will take this over: until then a thief of the disk finds the keys.
+    const secret = identity.reveal();
+    await memory.put({ identity: secret });
+    secret.fill(0);
     return new Person(name, identity, memory);
   }
 
