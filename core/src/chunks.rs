@@ -26,62 +26,108 @@ pub(crate) struct BodyKey {
     pub(crate) context: [u8; 32],
 }
 
+/// What the chunks of one body are encrypted with, for an AEAD outside of this crate, such as a browser's WebCrypto.
+///
+/// Whoever has it can read this body and, worse, forge its chunks: hand it to an AEAD and to nothing else. Chunk number `i` holds
+/// 16,384 bytes of plaintext, the last one fewer (also none); it is encrypted with [`ChunkKey::nonce`]`(i)` and no associated data. Wiped on drop.
+/// Source: SPEC §7.
+pub struct ChunkKey {
+    aead: Aead,
+    key: Key,
+    base_nonce: [u8; 12],
+}
+
 /// Encrypts and decrypts the chunks of one body.
 pub(crate) struct ChunkCipher {
     key: AeadKey,
     base_nonce: [u8; 12],
 }
 
+impl ChunkKey {
+    /// The AEAD that it is for.
+    #[must_use]
+    pub fn aead(&self) -> Aead {
+        self.aead
+    }
+
+    /// The key.
+    #[must_use]
+    pub fn reveal(&self) -> &[u8; 32] {
+        self.key.expose()
+    }
+
+    /// The nonce of a chunk.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] from chunk 2^38 on.
+    pub fn nonce(&self, index: u64) -> Result<[u8; 12]> {
+        nonce(&self.base_nonce, index)
+    }
+
+    pub(crate) fn cipher(&self) -> ChunkCipher {
+        ChunkCipher { key: AeadKey::new(self.aead, &self.key), base_nonce: self.base_nonce }
+    }
+}
+
+impl std::fmt::Debug for ChunkKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ChunkKey")
+    }
+}
+
+/// Base nonce XOR the chunk's number as a 12-byte big-endian integer.
+fn nonce(base: &[u8; 12], index: u64) -> Result<[u8; 12]> {
+    if index >= MAX_CHUNKS {
+        return Err(Error::TooLarge("a body has at most 2^38 chunks"));
+    }
+    let mut nonce = *base;
+    let (_, low) = nonce.split_at_mut(4);
+    low.iter_mut().zip(index.to_be_bytes()).for_each(|(byte, counter)| *byte ^= counter);
+    Ok(nonce)
+}
+
 impl BodyKey {
-    /// A new body: its head (salt ‖ commitment) and the cipher for its chunks.
-    pub(crate) fn start(&self) -> Result<([u8; HEAD_LEN], ChunkCipher)> {
+    /// A new body: its head (salt ‖ commitment) and the key for its chunks.
+    pub(crate) fn start(&self) -> Result<([u8; HEAD_LEN], ChunkKey)> {
         let salt = random_array::<SALT_LEN>()?;
-        let (commitment, cipher) = derive(self.aead, &self.input_key, &salt, &self.context);
+        let (commitment, key) = derive(self.aead, &self.input_key, &salt, &self.context);
         let mut head = [0; HEAD_LEN];
         let (front, back) = head.split_at_mut(SALT_LEN);
         front.copy_from_slice(&salt);
         back.copy_from_slice(&commitment);
-        Ok((head, cipher))
+        Ok((head, key))
     }
 
-    /// The cipher of an existing body, refused if its commitment is not to this key and context.
-    pub(crate) fn resume(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkCipher> {
+    /// The key for the chunks of an existing body, refused if its commitment is not to this key and context.
+    pub(crate) fn resume(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkKey> {
         let (salt, committed) = head.split_at(SALT_LEN);
-        let (commitment, cipher) = derive(self.aead, &self.input_key, salt, &self.context);
-        if equal(&commitment, committed) { Ok(cipher) } else { Err(Error::Rejected) }
+        let (commitment, key) = derive(self.aead, &self.input_key, salt, &self.context);
+        if equal(&commitment, committed) { Ok(key) } else { Err(Error::Rejected) }
     }
 }
 
-/// The commitment and the cipher that an input key gives with this salt and context.
-fn derive(aead: Aead, input_key: &Key, salt: &[u8], context: &[u8]) -> ([u8; 32], ChunkCipher) {
+/// The commitment and the key that an input key gives with this salt and context.
+fn derive(aead: Aead, input_key: &Key, salt: &[u8], context: &[u8]) -> ([u8; 32], ChunkKey) {
     const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+";
     let info = [LABEL, aead.name().as_bytes(), &[0], salt, context];
     let secrets = chunk_secrets(input_key, &info);
-    let key = AeadKey::new(aead, &secrets.key);
-    (secrets.commitment, ChunkCipher { key, base_nonce: secrets.base_nonce })
+    (secrets.commitment, ChunkKey { aead, key: secrets.key, base_nonce: secrets.base_nonce })
 }
 
 impl ChunkCipher {
-    /// Base nonce XOR the chunk's number as a 12-byte big-endian integer.
-    fn nonce(&self, index: u64) -> Result<[u8; 12]> {
-        if index >= MAX_CHUNKS {
-            return Err(Error::TooLarge("a body has at most 2^38 chunks"));
-        }
-        let mut nonce = self.base_nonce;
-        let (_, low) = nonce.split_at_mut(4);
-        low.iter_mut().zip(index.to_be_bytes()).for_each(|(byte, counter)| *byte ^= counter);
-        Ok(nonce)
-    }
-
     /// Seals the chunk numbered `index` in place: plaintext, then [`TAG_LEN`] bytes of room.
     pub(crate) fn seal(&self, index: u64, buffer: &mut [u8]) -> Result<()> {
-        self.key.seal(self.nonce(index)?, &[], buffer);
+        self.key.seal(nonce(&self.base_nonce, index)?, &[], buffer);
         Ok(())
     }
 
     /// Opens the chunk numbered `index` into `out`, which is [`TAG_LEN`] shorter; zeroes it on failure.
     pub(crate) fn open(&self, index: u64, sealed: &[u8], out: &mut [u8]) -> Result<()> {
-        if self.key.open(self.nonce(index)?, &[], sealed, out) { Ok(()) } else { Err(Error::Rejected) }
+        if self.key.open(nonce(&self.base_nonce, index)?, &[], sealed, out) {
+            Ok(())
+        } else {
+            Err(Error::Rejected)
+        }
     }
 
     /// Seals the chunks from `first` on into `sealed`. `fill(offset, plaintext)` writes the plaintext that begins

@@ -59,7 +59,7 @@ mod vectors;
 mod worked_example;
 
 pub use about::{About, Addressed};
-pub use chunks::BODY_HEAD_LEN;
+pub use chunks::{BODY_HEAD_LEN, ChunkKey};
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
 pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
@@ -73,7 +73,9 @@ pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};
 pub use sealer::Sealer;
 pub use secret::SecretBytes;
 pub use store::{MemoryStore, SecretStore};
-pub use stream::{OpenReader, OpenStream, SealStream, SealWriter, SeekReader};
+pub use stream::{
+    OpenReader, OpenStream, OutsideOpening, OutsideSealing, SealStream, SealWriter, SeekReader,
+};
 pub use suite::{Aead, Kem, Signer};
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,7 +1,7 @@
 //! What to open with: keys, context and whom to expect, and from them the keys of an existing body.
 
 use crate::about::About;
-use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
+use crate::chunks::{BodyKey, ChunkKey, HEAD_LEN};
 use crate::content_key::ContentKey;
 use crate::context::{SealContext, part_digest};
 use crate::envelope::Header;
@@ -117,7 +117,7 @@ pub(crate) struct Unlocked {
 
 impl Unlocked {
     /// Step 4 of SPEC §11: the commitment.
-    pub(crate) fn body(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkCipher> {
+    pub(crate) fn body(&self, head: &[u8; HEAD_LEN]) -> Result<ChunkKey> {
         self.body_key.resume(head)
     }
 

@@ -200,14 +200,14 @@ impl Sealer<'_> {
     }
 
     /// Payloads of up to 1 GiB are padded, so that a reader of a stream never holds back more than a little.
-    fn pads(&self, payload: u64) -> bool {
+    pub(crate) fn pads(&self, payload: u64) -> bool {
         self.padded && payload <= MAX_PADDED / 2
     }
 }
 
 /// Writes `front`, then the body of `payload`, into `out`.
 fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &mut Vec<u8>) -> Result<()> {
-    let (head, cipher, signer) = begun.body(part)?;
+    let (head, key, signer) = begun.body(part)?;
     let signature = signer.sign(|| sha256(&[payload]));
     let signature = signature.as_ref().map_or(&[][..], |signature| signature);
     let closing = begun.layout.closing(payload.len() as u64, signature)?;
@@ -219,7 +219,7 @@ fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &
     let (front_room, head_room) = start.split_at_mut(front.len());
     front_room.copy_from_slice(front);
     head_room.copy_from_slice(&head);
-    cipher.seal_run(0, chunks, |offset, text| copy_from_both(payload, &closing, offset, text))
+    key.cipher().seal_run(0, chunks, |offset, text| copy_from_both(payload, &closing, offset, text))
 }
 
 /// Makes room in a buffer whose content will be overwritten: memory that comes zeroed from the system is not zeroed again.
@@ -283,7 +283,7 @@ impl Opener<'_> {
         let (head, chunks) = body.split_first_chunk::<HEAD_LEN>().ok_or(Error::Truncated)?;
         let total = plain_len(chunks.len() as u64)?;
         unlocked.layout.check_total(total)?;
-        let cipher = unlocked.body(head)?;
+        let cipher = unlocked.body(head)?.cipher();
         set_len(plaintext, usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?);
         cipher.open_run(0, chunks, plaintext)?;
         let (payload_len, signer) = verify_plaintext(&unlocked, plaintext)?;

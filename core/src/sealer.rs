@@ -1,7 +1,7 @@
 //! What to seal with: the options, and from them the header of a new envelope.
 
 use crate::about::About;
-use crate::chunks::{BodyKey, ChunkCipher, HEAD_LEN};
+use crate::chunks::{BodyKey, ChunkKey, HEAD_LEN};
 use crate::content_key::ContentKey;
 use crate::context::{SealContext, part_digest};
 use crate::envelope::{FixedPart, Metadata, MetadataValue, PrivateBlock, assemble, encode_slots};
@@ -195,13 +195,13 @@ pub(crate) struct Begun<'a> {
 }
 
 impl<'a> Begun<'a> {
-    /// The head and the cipher of one body, and what signs it.
-    pub(crate) fn body(&self, part: &str) -> Result<([u8; HEAD_LEN], ChunkCipher, BodySigner<'a>)> {
+    /// The head and the key of one body, and what signs it.
+    pub(crate) fn body(&self, part: &str) -> Result<([u8; HEAD_LEN], ChunkKey, BodySigner<'a>)> {
         let part = part_digest(part)?;
         let key: BodyKey = self.key.body_key(self.aead, &self.context, &part);
-        let (head, cipher) = key.start()?;
+        let (head, chunk_key) = key.start()?;
         let signed = SignedParts { h_fixed: *self.key.h_fixed(), context: self.context, part };
-        Ok((head, cipher, BodySigner { signer: self.signer, signed }))
+        Ok((head, chunk_key, BodySigner { signer: self.signer, signed }))
     }
 }
 

@@ -59,17 +59,14 @@ http {{
             limit_req zone=by_path burst=2 nodelay;
             proxy_pass http://app/limited/;
         }}
-        location /api/live/ {{
-            proxy_buffering off;
-            proxy_pass http://app/live/;
-        }}
+        location /api/live/ {{ proxy_pass http://app/live/; }}
         location /api/old/ {{
             proxy_http_version 1.0;
-            proxy_buffering off;
             proxy_pass http://app/old/;
         }}
         location /api/buffered/ {{
             proxy_http_version 1.0;
+            proxy_ignore_headers X-Accel-Buffering;
             proxy_pass http://app/buffered/;
         }}
         location /api/broken/ {{ proxy_pass http://127.0.0.1:1/; }}
@@ -323,7 +320,7 @@ async fn limits_by_path_work_and_nginxs_own_answers_are_never_data() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn events_come_one_by_one_where_nginx_does_not_buffer() {
+async fn events_come_one_by_one_through_an_nginx_that_was_told_nothing() {
     for (http2, path) in
         [(false, "/api/live/1"), (true, "/api/live/1"), (false, "/api/old/1"), (true, "/api/old/1")]
     {
@@ -340,10 +337,10 @@ async fn events_come_one_by_one_where_nginx_does_not_buffer() {
     }
 }
 
-/// Why the documentation asks for `proxy_buffering off`: nginx spoke HTTP/1.0 to apps before its version 1.29.7, unless told otherwise, and
+/// Why sealed streams say `X-Accel-Buffering: no`: nginx spoke HTTP/1.0 to apps before its version 1.29.7, unless told otherwise, and
 /// then keeps what comes until a buffer is full.
 #[tokio::test(flavor = "multi_thread")]
-async fn events_wait_for_each_other_where_nginx_buffers() {
+async fn events_wait_for_each_other_where_nginx_does_not_heed_that() {
     let nginx = Nginx::start(false).await;
     nginx.gate.add_permits(1);
     let read = async {

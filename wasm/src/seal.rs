@@ -1,9 +1,7 @@
 //! seal, open, rewrap, reseal, inspect. Options arrive one call each; the TypeScript has made them of an object.
 
 use crate::error::Result;
-use crate::keys::{
-    Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name,
-};
+use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
 use js_sys::{Array, Uint8Array};
 use sealwire::{
     About, Addressed, Aead, Expect, Header, Metadata, MetadataValue, Opener, Recipients, Sealer, SignedBy,
@@ -231,7 +229,11 @@ impl Opening {
     pub fn open(&self, envelope: &[u8]) -> Result<Opened> {
         let mut plaintext = Zeroizing::new(Vec::new());
         let finished = self.opener().open_into(envelope, &mut plaintext)?;
-        Ok(Opened { plaintext: Uint8Array::from(plaintext.as_slice()), signer: finished.signer, about: finished.about })
+        Ok(Opened {
+            plaintext: Uint8Array::from(plaintext.as_slice()),
+            signer: finished.signer,
+            about: finished.about,
+        })
     }
 
     pub fn rewrap(&self, envelope: &[u8], sealing: &Sealing) -> Result<Vec<u8>> {

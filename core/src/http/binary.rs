@@ -280,7 +280,9 @@ impl<H: Head> Reader<H> {
                 if piece.is_empty() {
                     return Ok(());
                 }
-                let (next, rest) = piece.split_at(piece.len().min(STEP));
+                // Content itself is never taken for a next element, only its length.
+                let step = if self.phase == Phase::ContentLength { 1 } else { STEP };
+                let (next, rest) = piece.split_at(piece.len().min(step));
                 self.pending.extend_from_slice(next);
                 piece = rest;
             }

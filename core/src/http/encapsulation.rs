@@ -2,12 +2,13 @@
 //! (draft-ietf-ohai-chunked-ohttp). Bytes in, bytes out; what the bytes mean is not known here.
 
 use super::binary::{Bytes, write_varint};
-use super::keys::{KeyConfig, ServiceKeys};
+use super::keys::{KeyConfig, KeyName, ServiceKey};
 use crate::error::{Error, Result};
 use crate::suite::{
     Exported, HKDF_SHA256, HpkeAead, Kem, Receiving, ResponseKey, Sending, TAG_LEN, label, response_nonce,
     sha256,
 };
+use std::sync::Arc;
 
 /// The longest plaintext of a chunk that everybody has to take.
 pub(crate) const CHUNK: usize = 16 * 1024;
@@ -102,20 +103,20 @@ impl RequestSealing {
 
 /// One direction's cipher for chunks, in their order.
 pub(crate) trait ChunkSealer {
-    /// Appends the sealed chunk to `out`.
-    fn seal_chunk(&mut self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Appends the sealed chunk to `out`; its plaintext is these parts, one behind the other.
+    fn seal_chunk(&mut self, aad: &[u8], parts: &[&[u8]], out: &mut Vec<u8>) -> Result<()>;
 }
 
 /// The same for reading.
 pub(crate) trait ChunkOpener {
-    /// Appends the plaintext to `out`; nothing on failure.
-    fn open_chunk(&mut self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()>;
+    /// Opens in place; what is left of `sealed` is the plaintext.
+    fn open_chunk<'s>(&mut self, aad: &[u8], sealed: &'s mut [u8]) -> Result<&'s [u8]>;
 }
 
 impl ChunkSealer for RequestSealing {
-    fn seal_chunk(&mut self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn seal_chunk(&mut self, aad: &[u8], parts: &[&[u8]], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
-        out.extend_from_slice(plaintext);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
         let tag = self.context.seal(aad, out.get_mut(start..).unwrap_or_default())?;
         out.extend_from_slice(&tag);
         Ok(())
@@ -123,23 +124,19 @@ impl ChunkSealer for RequestSealing {
 }
 
 impl ChunkSealer for ResponseKey {
-    fn seal_chunk(&mut self, aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
+    fn seal_chunk(&mut self, aad: &[u8], parts: &[&[u8]], out: &mut Vec<u8>) -> Result<()> {
         let start = out.len();
-        out.extend_from_slice(plaintext);
+        parts.iter().for_each(|part| out.extend_from_slice(part));
         out.extend_from_slice(&[0; TAG_LEN]);
         self.seal(aad, out.get_mut(start..).unwrap_or_default())
     }
 }
 
 impl ChunkOpener for ResponseKey {
-    fn open_chunk(&mut self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let start = out.len();
-        out.resize(start + sealed.len().checked_sub(TAG_LEN).ok_or(Error::Rejected)?, 0);
-        let opened = self.open(aad, sealed, out.get_mut(start..).unwrap_or_default());
-        if opened.is_err() {
-            out.truncate(start);
-        }
-        opened
+    fn open_chunk<'s>(&mut self, aad: &[u8], sealed: &'s mut [u8]) -> Result<&'s [u8]> {
+        let (text, tag) = sealed.split_last_chunk_mut().ok_or(Error::Rejected)?;
+        self.open(aad, text, tag)?;
+        Ok(text)
     }
 }
 
@@ -149,15 +146,10 @@ pub(crate) struct RequestOpening {
 }
 
 impl ChunkOpener for RequestOpening {
-    fn open_chunk(&mut self, aad: &[u8], sealed: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let (text, tag) = sealed.split_last_chunk::<TAG_LEN>().ok_or(Error::Rejected)?;
-        let start = out.len();
-        out.extend_from_slice(text);
-        let opened = self.context.open(aad, out.get_mut(start..).unwrap_or_default(), tag);
-        if opened.is_err() {
-            out.truncate(start);
-        }
-        opened
+    fn open_chunk<'s>(&mut self, aad: &[u8], sealed: &'s mut [u8]) -> Result<&'s [u8]> {
+        let (text, tag) = sealed.split_last_chunk_mut().ok_or(Error::Rejected)?;
+        self.context.open(aad, text, tag)?;
+        Ok(text)
     }
 }
 
@@ -193,15 +185,14 @@ impl Arriving {
         Self { form, front: Vec::new() }
     }
 
-    /// Takes what is needed of the front of `piece`. `None` while hdr and enc are not complete.
+    /// Takes what is needed of the front of `piece`. `None` while hdr and enc are not complete; then `find` looks up the key.
     ///
     /// # Errors
     /// [`Error::InvalidKey`] if there is no such key (any more), [`Error::Rejected`] if the KEM refuses enc.
     pub(crate) fn push(
         &mut self,
         piece: &mut &[u8],
-        keys: &ServiceKeys,
-        now: u64,
+        find: impl FnOnce(KeyName) -> Option<Arc<ServiceKey>>,
     ) -> Result<Option<Arrived>> {
         loop {
             let wanted = head_len(&self.front)?.unwrap_or(HDR_LEN).saturating_sub(self.front.len());
@@ -218,8 +209,9 @@ impl Arriving {
         let (hdr, enc) = self.front.split_first_chunk::<HDR_LEN>().ok_or(Error::Truncated)?;
         let [id, k0, k1, d0, d1, a0, a1] = *hdr;
         let [kem, kdf, aead] = [[k0, k1], [d0, d1], [a0, a1]].map(u16::from_be_bytes);
-        let (key, aead) = keys.find(id, kem, kdf, aead, now).ok_or(NO_SUCH_KEY)?;
-        let context = key.start_receiving(aead, enc, &info(self.form, hdr))?;
+        let key = find((id, kem, kdf, aead)).ok_or(NO_SUCH_KEY)?;
+        let aead = key.aead;
+        let context = key.secret.start_receiving(aead, enc, &info(self.form, hdr))?;
         let secret = context.export(self.form.response_label(), aead.key_len())?;
         let secret = ResponseSecret { form: self.form, aead, secret, enc: enc.to_vec() };
         let id_bytes = sha256(&[label::REPLAY_ID, &[id], enc]);
@@ -238,14 +230,14 @@ impl ResponseSecret {
     }
 
     /// The key of a response with this nonce.
-    pub(crate) fn key(&self, nonce: &[u8]) -> ResponseKey {
+    pub(crate) fn key(&self, nonce: &[u8]) -> Result<ResponseKey> {
         ResponseKey::new(self.aead, &self.secret, &self.enc, nonce)
     }
 
     /// A fresh nonce, which goes in front, and its key. Once per request: `self` is used up.
     pub(crate) fn start_response(self) -> Result<(Vec<u8>, ResponseKey)> {
         let nonce = response_nonce(self.nonce_len())?;
-        let key = self.key(&nonce);
+        let key = self.key(&nonce)?;
         Ok((nonce, key))
     }
 }
@@ -262,88 +254,115 @@ impl<S: ChunkSealer> ChunkWriter<S> {
 
     /// Seals all of `plaintext` now: what is pushed can be read at once on the other side.
     pub(crate) fn push(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        plaintext.chunks(CHUNK).try_for_each(|chunk| {
-            write_varint((chunk.len() + TAG_LEN) as u64, out);
-            self.sealer.seal_chunk(&[], chunk, out)
+        plaintext.chunks(CHUNK).try_for_each(|chunk| self.chunk(&[chunk], out))
+    }
+
+    /// The same as a piece of a message's content (SPEC §18.2), in as few chunks as it fills.
+    pub(crate) fn push_content(&mut self, content: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        // The length in front takes up to 4 bytes.
+        const PIECE: usize = CHUNK - 4;
+        out.reserve(content.len() + content.len().div_ceil(PIECE) * (CHUNK + MAX_LENGTH + TAG_LEN - PIECE));
+        let mut length = Vec::new();
+        content.chunks(PIECE).try_for_each(|piece| {
+            length.clear();
+            write_varint(piece.len() as u64, &mut length);
+            self.chunk(&[&length, piece], out)
         })
+    }
+
+    fn chunk(&mut self, parts: &[&[u8]], out: &mut Vec<u8>) -> Result<()> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        write_varint((len + TAG_LEN) as u64, out);
+        self.sealer.seal_chunk(&[], parts, out)
     }
 
     /// The last chunk, with the last bytes (at most 16 KiB).
     pub(crate) fn finish(mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         out.push(0);
-        self.sealer.seal_chunk(FINAL, plaintext, out)
+        self.sealer.seal_chunk(FINAL, &[plaintext], out)
     }
 }
 
-/// Opens chunks that arrive in pieces. Memory: one chunk.
+/// What a chunk's length takes: a varint of at most [`SEALED_CHUNK`].
+const MAX_LENGTH: usize = 4;
+
+/// Opens chunks that arrive in pieces. Memory: one chunk, as far as it has come.
 pub(crate) struct ChunkReader<O> {
     opener: O,
-    pending: Vec<u8>,
-    last: bool,
+    /// The bytes of a length that is not complete.
+    length: Vec<u8>,
+    expected: Expected,
+    /// What has come of the next chunk; it is opened here, too.
+    chunk: Vec<u8>,
+}
+
+#[derive(Clone, Copy)]
+enum Expected {
+    Length,
+    Chunk(usize),
+    /// It has no length: it ends where everything ends.
+    LastChunk,
 }
 
 impl<O: ChunkOpener> ChunkReader<O> {
     pub(crate) fn new(opener: O) -> Self {
-        Self { opener, pending: Vec::new(), last: false }
+        Self { opener, length: Vec::new(), expected: Expected::Length, chunk: Vec::new() }
     }
 
-    /// Appends the plaintext of every chunk that is complete. The last chunk waits for [`ChunkReader::finish`].
+    /// Hands the plaintext of every chunk that is complete to `take`. The last chunk waits for [`ChunkReader::finish`].
     ///
     /// # Errors
-    /// [`Error::Rejected`] for a chunk that does not open, [`Error::TooLarge`] for one above 16 KiB.
-    pub(crate) fn push(&mut self, mut piece: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        loop {
-            if self.last {
-                if self.pending.len() + piece.len() > SEALED_CHUNK {
-                    return Err(Error::TooLarge("a chunk has at most 16 KiB"));
+    /// [`Error::Rejected`] for a chunk that does not open, [`Error::TooLarge`] for one above 16 KiB; those of `take`.
+    pub(crate) fn push(&mut self, mut piece: &[u8], mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+        while let Some((first, behind)) = piece.split_first() {
+            let wanted = match self.expected {
+                Expected::Length => {
+                    self.length.push(*first);
+                    piece = behind;
+                    if let Some(len) = Bytes(&self.length).varint() {
+                        self.expected = Expected::after(len)?;
+                        self.length.clear();
+                    }
+                    continue;
                 }
-                self.pending.extend_from_slice(piece);
-                return Ok(());
-            }
-            // Straight from the piece when nothing waits, so that chunks are copied only at its edges.
-            let from_piece = self.pending.is_empty();
-            let mut bytes = Bytes(if from_piece { piece } else { &self.pending });
-            let available = bytes.0.len();
-            let chunk_len = bytes.varint();
-            let head = available - bytes.0.len();
-            let wanted = match chunk_len {
-                None => 1 + usize::from(available > 0),
-                Some(0) => head,
-                // A chunk that holds nothing would cost its reader work without bound.
-                Some(len) if len <= TAG_LEN as u64 => return Err(Error::Rejected),
-                Some(len) if len > SEALED_CHUNK as u64 => {
-                    return Err(Error::TooLarge("a chunk has at most 16 KiB"));
-                }
-                Some(len) => head + usize::try_from(len).map_err(|_| Error::TooLarge("a chunk"))?,
+                Expected::LastChunk if self.chunk.len() + piece.len() > SEALED_CHUNK => return Err(TOO_LONG),
+                Expected::LastChunk => usize::MAX,
+                Expected::Chunk(len) => len,
             };
-            if available < wanted || chunk_len.is_none() {
-                if piece.is_empty() {
-                    return Ok(());
-                }
-                let need = if from_piece { piece.len() } else { wanted.saturating_sub(available).max(1) };
-                let (taken, rest) = piece.split_at(need.min(piece.len()));
-                self.pending.extend_from_slice(taken);
-                piece = rest;
-                continue;
-            }
-            if chunk_len == Some(0) {
-                self.last = true;
-            } else {
-                self.opener.open_chunk(&[], bytes.0.get(..wanted - head).unwrap_or_default(), out)?;
-            }
-            if from_piece {
-                piece = piece.get(wanted..).unwrap_or_default();
-            } else {
-                self.pending.drain(..wanted);
+            let (taken, rest) = piece.split_at(piece.len().min(wanted - self.chunk.len()));
+            self.chunk.extend_from_slice(taken);
+            piece = rest;
+            if self.chunk.len() == wanted {
+                take(self.opener.open_chunk(&[], &mut self.chunk)?)?;
+                self.chunk.clear();
+                self.expected = Expected::Length;
             }
         }
+        Ok(())
     }
 
     /// Opens the last chunk, given that nothing follows.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if it never began, [`Error::Rejected`] if it does not open.
-    pub(crate) fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
-        if self.last { self.opener.open_chunk(FINAL, &self.pending, out) } else { Err(Error::Truncated) }
+    /// [`Error::Truncated`] if it never began, [`Error::Rejected`] if it does not open; those of `take`.
+    pub(crate) fn finish(mut self, take: impl FnOnce(&[u8]) -> Result<()>) -> Result<()> {
+        match self.expected {
+            Expected::LastChunk => take(self.opener.open_chunk(FINAL, &mut self.chunk)?),
+            Expected::Length | Expected::Chunk(_) => Err(Error::Truncated),
+        }
     }
 }
+
+impl Expected {
+    fn after(len: u64) -> Result<Self> {
+        match usize::try_from(len) {
+            Ok(0) => Ok(Self::LastChunk),
+            // A chunk that holds nothing would cost its reader work without bound.
+            Ok(..=TAG_LEN) => Err(Error::Rejected),
+            Ok(len @ ..=SEALED_CHUNK) => Ok(Self::Chunk(len)),
+            _ => Err(TOO_LONG),
+        }
+    }
+}
+
+const TOO_LONG: Error = Error::TooLarge("a chunk has at most 16 KiB");

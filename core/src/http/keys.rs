@@ -11,6 +11,7 @@ use crate::suite::{
     Aead, HKDF_SHA256, HpkeAead, Kem, KemPublic, KemSecret, SIGNATURE_LEN, label, random_array,
 };
 use std::fmt;
+use std::sync::Arc;
 
 /// The media type of what [`ServiceKeys::document`] gives.
 pub const KEYS_MEDIA_TYPE: &str = "application/vnd.sealwire-keys";
@@ -137,13 +138,17 @@ pub struct ServiceKeys {
     serial: u64,
     /// Ids count on from a random one, so that one comes back after 256 keys, and never beside itself.
     last_id: u8,
-    keys: Vec<ServiceKey>,
+    /// Shared with whoever opens a request just now.
+    keys: Vec<Arc<ServiceKey>>,
 }
 
-struct ServiceKey {
+/// How a request names a key: key id, KEM, KDF and AEAD.
+pub(crate) type KeyName = (u8, u16, u16, u16);
+
+pub(crate) struct ServiceKey {
     id: u8,
-    secret: KemSecret,
-    aead: HpkeAead,
+    pub(crate) secret: KemSecret,
+    pub(crate) aead: HpkeAead,
     /// That of the first document which publishes it.
     serial: u64,
     /// When it is published. Before that it is only understood.
@@ -218,7 +223,7 @@ impl ServiceKeys {
             from,
             expires: from.saturating_add(lifetime),
         };
-        self.keys.insert(0, key);
+        self.keys.insert(0, Arc::new(key));
         self.last_id = id;
         Ok(())
     }
@@ -251,7 +256,7 @@ impl ServiceKeys {
 
     /// The newest key of each KEM whose time has come and not gone: what clients are to use. The others are only understood.
     fn published(&self, now: u64) -> Vec<&ServiceKey> {
-        let live = || self.keys.iter().filter(|key| key.expires > now);
+        let live = || self.keys.iter().map(|key| &**key).filter(|key| key.expires > now);
         let mut published: Vec<&ServiceKey> = Vec::new();
         for key in live().filter(|key| key.from <= now) {
             if published.iter().all(|newer| newer.secret.kem() != key.secret.kem()) {
@@ -322,20 +327,13 @@ impl ServiceKeys {
     }
 
     /// The key that a request names, unless it has expired.
-    pub(crate) fn find(
-        &self,
-        id: u8,
-        kem: u16,
-        kdf: u16,
-        aead: u16,
-        now: u64,
-    ) -> Option<(&KemSecret, HpkeAead)> {
-        let fits = |key: &&ServiceKey| {
+    pub(crate) fn find(&self, (id, kem, kdf, aead): KeyName, now: u64) -> Option<Arc<ServiceKey>> {
+        let fits = |key: &&Arc<ServiceKey>| {
             (key.id, key.secret.kem().id(), key.aead.id()) == (id, kem, aead)
                 && kdf == HKDF_SHA256
                 && key.expires > now
         };
-        self.keys.iter().find(fits).map(|key| (&key.secret, key.aead))
+        self.keys.iter().find(fits).cloned()
     }
 
     /// Keeps the keys in `store` under `name`, for the next start and for other processes; without those that have expired.
@@ -372,7 +370,7 @@ impl ServiceKeys {
         let [serial, last_id, keys @ ..] = items.as_slice() else {
             return Err(Error::Malformed("no service keys"));
         };
-        let keys = keys.iter().map(|key| ServiceKey::read(key)).collect::<Result<_>>()?;
+        let keys = keys.iter().map(|key| ServiceKey::read(key).map(Arc::new)).collect::<Result<_>>()?;
         let mut loaded = Self { serial: cbor::uint(serial)?, last_id: key_id(last_id)?, keys };
         loaded.forget_expired(now);
         Ok(Some(loaded))
@@ -444,7 +442,6 @@ pub struct TrustedKeys {
 
 impl TrustedKeys {
     /// Whether `used` was taken from here.
-    #[cfg(feature = "reqwest")]
     pub(crate) fn is_key(&self, used: &KeyConfig) -> bool {
         (self.config.id, self.config.key.to_bytes()) == (used.id, used.key.to_bytes())
     }

@@ -40,6 +40,14 @@ impl Headers {
         Self::default()
     }
 
+    /// Fields of our own, which nothing can be smuggled in with.
+    pub(crate) fn known(fields: &[(&'static str, &str)]) -> Self {
+        let fields: Vec<_> =
+            fields.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
+        let size = fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        Self { fields, size }
+    }
+
     /// Adds a field at the end. The name is taken in lower case.
     ///
     /// # Errors
@@ -83,7 +91,8 @@ impl Headers {
         self.retain(|found| !found.starts_with(prefix));
     }
 
-    fn retain(&mut self, keep: impl Fn(&str) -> bool) {
+    /// Removes every field whose name is not to be kept.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&str) -> bool) {
         self.fields.retain(|(found, _)| keep(found));
         self.size = self.fields.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     }
@@ -327,6 +336,29 @@ impl Target {
             return Err(Error::Malformed("a path with . or .. in it"));
         }
         Ok(target)
+    }
+
+    /// Reads an absolute URL in the form that URL parsers write (WHATWG): lower-case host, no default port, percent-encoded path. Its fragment
+    /// is left out, as in a request.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for a URL with a user name or password, which would go into logs; [`Error::Malformed`] for what is no `http` or `https`
+    /// URL in that form; those of [`Target::new`].
+    pub fn parse(url: &str) -> Result<Self> {
+        let (scheme, rest) = url.split_once("://").ok_or(Error::Malformed("not a URL"))?;
+        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (authority, path) = rest.split_at_checked(end).ok_or(Error::Malformed("not a URL"))?;
+        if authority.contains('@') {
+            return Err(Error::Misuse("a URL with a user name: use the authorization field"));
+        }
+        let path = path.split('#').next().unwrap_or_default();
+        Self::new(Origin::new(scheme, authority)?, if path.is_empty() { "/" } else { path })
+    }
+
+    /// The whole of it, as it is handed to what sends requests.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{}", self.origin, self.path)
     }
 
     /// The origin.

@@ -4,13 +4,11 @@
 mod client;
 #[cfg(feature = "tower")]
 mod layer;
-#[cfg(feature = "reqwest")]
+mod call;
+mod gate;
 mod policy;
-#[cfg(feature = "reqwest")]
 mod resource;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod pattern;
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 mod observe;
 mod signature;
 mod exchange;
@@ -23,6 +21,10 @@ mod last_seen;
 mod binary;
 mod message;
 
+pub use call::{
+    Answered, Awaiting, CallReport, CallRequest, Caller, Outcome, PassingAnswer, PassingBody, Received,
+    ReceivedList, Receiving, Sending, SendingBody,
+};
 #[cfg(feature = "reqwest")]
 pub use client::{Client, RequestBuilder, Response};
 pub use encapsulation::Form;
@@ -30,6 +32,10 @@ pub use exchange::{
     Arrival, BodySealer, Carriage, ExchangeService, InPlace, Problem, RequestBodySealer, RequestOpener,
     RequestSealer, ResponseOpener, ResponseSealer, ResponseStream, SealedHead, SealedRequest, SealedResponse,
     Unadmitted,
+};
+pub use gate::{
+    Admitted, Answer, Arrived, Arriving, Check, ContentOpener, Entering, Gate, MAX_RESPONSE, Progress,
+    Refusal, Remember,
 };
 pub use keys::{
     KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, MAX_KEY_LIFETIME, ServiceKeys, ServicePins,
@@ -39,14 +45,11 @@ pub use last_seen::LastSeen;
 #[cfg(feature = "tower")]
 pub use layer::{BoxError, LayerBody, SealwireLayer, SealwireService, Sender};
 pub use message::{Headers, MAX_HEADERS, Method, Origin, RequestHead, ResponseHead, Target};
-#[cfg(any(feature = "reqwest", feature = "tower"))]
 pub use observe::{Counters, Event, Observer, Operation};
-#[cfg(feature = "reqwest")]
 pub use policy::{Policy, Rule};
 #[cfg(feature = "redis")]
 pub use redis_cache::RedisReplayCache;
 pub use replay::{MemoryReplayCache, ReplayCache, ReplayId};
-#[cfg(feature = "reqwest")]
 pub use resource::{ENVELOPE_MEDIA_TYPE, ListItem, SealedResource};
 pub use signature::{
     BodyCheck, BodyDigest, BodyProof, KeyId, OriginKeys, OriginNonce, OriginPolicy, RequestSigner,

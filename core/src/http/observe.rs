@@ -93,16 +93,22 @@ pub(crate) fn size_bucket(bytes: u64) -> u64 {
 
 /// Tells an event to the `tracing` subscriber, target `sealwire`, and to the observer.
 pub(crate) fn tell(observer: Option<&(dyn Observer + 'static)>, event: Event) {
-    let Event { operation, code, protection, size, duration, key_id } = event;
-    let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-    let operation_name = operation.name();
-    if code == "ok" {
-        tracing::debug!(target: "sealwire", operation = operation_name, protection, size, code, micros, key_id);
-    } else {
-        tracing::warn!(target: "sealwire", operation = operation_name, protection, size, code, micros, key_id);
-    }
+    #[cfg(not(target_arch = "wasm32"))]
+    trace(&event);
     if let Some(observer) = observer {
         observer.event(&event);
+    }
+}
+
+/// In browsers nobody subscribes, and every kilobyte counts.
+#[cfg(not(target_arch = "wasm32"))]
+fn trace(event: &Event) {
+    let Event { operation, code, protection, size, duration, key_id } = *event;
+    let (operation, micros) = (operation.name(), u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+    if code == "ok" {
+        tracing::debug!(target: "sealwire", operation, protection, size, code, micros, key_id);
+    } else {
+        tracing::warn!(target: "sealwire", operation, protection, size, code, micros, key_id);
     }
 }
 

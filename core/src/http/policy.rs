@@ -7,6 +7,7 @@ use super::pattern::{Params, PathPattern};
 use super::resource::SealedResource;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What is done with the requests of an app, by origin and path. A URL that no rule covers is refused, not sent in the clear.
 ///
@@ -96,7 +97,7 @@ pub struct Rule {
     pub(crate) exchange: Option<Carriage>,
     pub(crate) streamed: bool,
     pub(crate) idempotent: bool,
-    pub(crate) resource: Option<SealedResource>,
+    pub(crate) resource: Option<Arc<SealedResource>>,
     pub(crate) signed: bool,
     in_the_clear: bool,
 }
@@ -151,7 +152,7 @@ impl Rule {
     /// Seals bodies to people: the service only stores them.
     #[must_use]
     pub fn seal(mut self, resource: SealedResource) -> Self {
-        self.resource = Some(resource);
+        self.resource = Some(Arc::new(resource));
         self
     }
 
@@ -167,5 +168,19 @@ impl Rule {
     pub fn in_the_clear(mut self) -> Self {
         self.in_the_clear = true;
         self
+    }
+
+    /// What it does, as it stands in events.
+    pub(crate) fn protection(&self) -> &'static str {
+        match (self.resource.is_some(), self.exchange.is_some(), self.signed) {
+            (false, false, false) => "none",
+            (false, false, true) => "signature",
+            (false, true, false) => "exchange",
+            (false, true, true) => "exchange+signature",
+            (true, false, false) => "envelope",
+            (true, false, true) => "envelope+signature",
+            (true, true, false) => "envelope+exchange",
+            (true, true, true) => "envelope+exchange+signature",
+        }
     }
 }

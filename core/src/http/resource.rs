@@ -151,7 +151,7 @@ impl SealedResource {
 
     /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
     ///
-    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; [`Client`](super::Client) lets
+    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; `http::Client` lets
     /// other tasks run between two of them.
     ///
     /// # Errors
@@ -169,7 +169,7 @@ impl SealedResource {
     }
 
     /// What there is to open; nothing is opened yet.
-    pub(crate) fn read_list<'b>(&self, head: &ResponseHead, body: &'b [u8]) -> Result<Vec<Entry<'b>>> {
+    pub(crate) fn read_list(&self, head: &ResponseHead, body: &[u8]) -> Result<Vec<Entry>> {
         let shape = self.list.as_ref().ok_or(Error::Misuse("the rule says nothing of a list"))?;
         let media_type =
             head.headers.text("content-type")?.map(|value| value.split(';').next().unwrap_or_default());
@@ -181,7 +181,7 @@ impl SealedResource {
 
     pub(crate) fn open_entry(
         &self,
-        entry: Entry<'_>,
+        entry: Entry,
         head: &ResponseHead,
         keys: &dyn Unlock,
         seen: &LastSeen,

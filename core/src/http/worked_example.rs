@@ -31,9 +31,10 @@ fn the_worked_exchange_of_the_spec() {
     let (request, opener) = sealer.seal(head, b"hello", NOW).unwrap();
 
     let mut sealed = request.body.as_slice();
-    let arrived = Arriving::new(Form::Whole).push(&mut sealed, &keys, NOW).unwrap().unwrap();
-    let (mut opening, mut message) = (arrived.opening, Vec::new());
-    opening.open_chunk(&[], sealed, &mut message).unwrap();
+    let mut arrived =
+        Arriving::new(Form::Whole).push(&mut sealed, |name| keys.find(name, NOW)).unwrap().unwrap();
+    let mut message = sealed.to_vec();
+    let message = arrived.opening.open_chunk(&[], &mut message).unwrap();
 
     let configs = keys.ohttp_keys(NOW);
     let service = ExchangeService::new(origin, keys);
@@ -55,7 +56,7 @@ fn the_worked_exchange_of_the_spec() {
         ("fingerprint of the identity", identity.recipient().fingerprint().as_bytes()),
         ("configurations", &configs),
         ("key document", &document),
-        ("request, before its zeros", without_zeros(&message)),
+        ("request, before its zeros", without_zeros(message)),
         ("encapsulated request", &request.body),
         ("replay id", &replay_id.0),
         ("response, before its zeros", without_zeros(&write_message(&answer, b"17"))),

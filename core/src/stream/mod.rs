@@ -2,10 +2,12 @@
 
 mod io;
 mod open;
+mod outside;
 mod seal;
 mod seek;
 
 pub use io::{OpenReader, SealWriter};
 pub use open::OpenStream;
+pub use outside::{OutsideOpening, OutsideSealing};
 pub use seal::SealStream;
 pub use seek::SeekReader;

@@ -151,7 +151,7 @@ impl BodyStream {
         if self.cipher.is_none() {
             self.fill_partial(&mut sealed, HEAD_LEN);
             let Some(head) = self.partial.first_chunk::<HEAD_LEN>() else { return Ok(()) };
-            self.cipher = Some(self.unlocked.body(head)?);
+            self.cipher = Some(self.unlocked.body(head)?.cipher());
             self.partial.clear();
         }
         if !self.partial.is_empty() {

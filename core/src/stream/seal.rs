@@ -58,10 +58,10 @@ impl<'a> SealStream<'a> {
     /// Those of [`Sealer::seal`].
     pub fn detached(sealer: &Sealer<'a>) -> Result<(Vec<u8>, Self)> {
         let begun = sealer.begin(false)?;
-        let (head, cipher, signer) = begun.body(sealer.part)?;
+        let (head, key, signer) = begun.body(sealer.part)?;
         let stream = Self {
             front: head.to_vec(),
-            cipher,
+            cipher: key.cipher(),
             next_chunk: 0,
             partial: new_partial(),
             signer,

@@ -70,7 +70,7 @@ impl<R: Read + Seek> SeekReader<R> {
         source.seek(SeekFrom::Start(body_start))?;
         let mut head = [0; HEAD_LEN];
         source.read_exact(&mut head)?;
-        let cipher = unlocked.body(&head)?;
+        let cipher = unlocked.body(&head)?.cipher();
         let about = unlocked.about.clone();
         let layout = unlocked.layout;
         let mut reader = Self {

@@ -91,11 +91,22 @@ pub(crate) use with_ring::AeadKey;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use with_rustcrypto::AeadKey;
 
+impl AeadKey {
+    /// Opens into `out`: false, and `out` zeroed, unless the tag is right and `out` is 16 bytes shorter than `sealed`.
+    pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
+        let Some((text, tag)) = sealed.split_last_chunk() else { return false };
+        if text.len() != out.len() {
+            return false;
+        }
+        out.copy_from_slice(text);
+        self.open_in_place(nonce, aad, out, tag)
+    }
+}
+
 /// Both backends have the same two operations:
 ///
 /// - `seal(nonce, aad, buffer)`: `buffer` is plaintext followed by 16 bytes of room for the tag;
-/// - `open(nonce, aad, sealed, out)`: false, and `out` zeroed, unless the tag is right and `out` is
-///   16 bytes shorter than `sealed`.
+/// - `open_in_place(nonce, aad, text, tag)`: false, and `text` zeroed, unless the tag is right.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) mod with_ring {
     use super::{Aead, HpkeAead, Key, TAG_LEN};
@@ -133,19 +144,20 @@ pub(super) mod with_ring {
             }
         }
 
-        pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
-            let Some((text, tag)) = sealed.split_last_chunk::<TAG_LEN>() else { return false };
-            if text.len() != out.len() {
-                return false;
-            }
-            out.copy_from_slice(text);
+        pub(crate) fn open_in_place(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            text: &mut [u8],
+            tag: &[u8; TAG_LEN],
+        ) -> bool {
             let nonce = aead::Nonce::assume_unique_for_key(nonce);
             let aad = aead::Aad::from(aad);
             let opened = self.0.as_ref().is_some_and(|key| {
-                key.open_in_place_separate_tag(nonce, aad, aead::Tag::from(*tag), out, 0..).is_ok()
+                key.open_in_place_separate_tag(nonce, aad, aead::Tag::from(*tag), text, 0..).is_ok()
             });
             if !opened {
-                out.fill(0);
+                text.fill(0);
             }
             opened
         }
@@ -195,20 +207,21 @@ pub(super) mod with_rustcrypto {
             }
         }
 
-        pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
-            let Some((text, tag)) = sealed.split_last_chunk::<TAG_LEN>() else { return false };
-            if text.len() != out.len() {
-                return false;
-            }
-            out.copy_from_slice(text);
+        pub(crate) fn open_in_place(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            text: &mut [u8],
+            tag: &[u8; TAG_LEN],
+        ) -> bool {
             let (nonce, tag) = (nonce.into(), (*tag).into());
             let opened = match self {
-                Self::Aes128(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
-                Self::Aes(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
-                Self::ChaCha(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *out).into(), &tag),
+                Self::Aes128(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *text).into(), &tag),
+                Self::Aes(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *text).into(), &tag),
+                Self::ChaCha(key) => key.decrypt_inout_detached(&nonce, aad, (&mut *text).into(), &tag),
             };
             if opened.is_err() {
-                out.fill(0);
+                text.fill(0);
             }
             opened.is_ok()
         }

@@ -186,16 +186,17 @@ pub(crate) fn response_nonce(len: usize) -> Result<Vec<u8>> {
 }
 
 impl ResponseKey {
-    pub(crate) fn new(aead: HpkeAead, secret: &Exported, enc: &[u8], response_nonce: &[u8]) -> Self {
+    pub(crate) fn new(aead: HpkeAead, secret: &Exported, enc: &[u8], response_nonce: &[u8]) -> Result<Self> {
         let hkdf = Hkdf::<Sha256>::new(Some(&[enc, response_nonce].concat()), secret);
-        // Less than one block each; expand fails above 255 blocks only.
+        let mut expanded = Ok(());
         let key = Key::from_fill(|key| {
             let (used, _) = key.split_at_mut(aead.key_len());
-            hkdf.expand(b"key", used).unwrap_or_default();
+            expanded = hkdf.expand(b"key", used);
         });
         let mut base_nonce = [0; NONCE_LEN];
-        hkdf.expand(b"nonce", &mut base_nonce).unwrap_or_default();
-        Self { key: AeadKey::for_hpke(aead, &key), base_nonce, counter: 0 }
+        // Only above 255 blocks does it fail.
+        expanded.and_then(|()| hkdf.expand(b"nonce", &mut base_nonce)).map_err(|_| EXPORT_FAILED)?;
+        Ok(Self { key: AeadKey::for_hpke(aead, &key), base_nonce, counter: 0 })
     }
 
     /// Seals in place: `buffer` ends with [`TAG_LEN`] bytes of room. Each call takes the next nonce.
@@ -205,10 +206,10 @@ impl ResponseKey {
         Ok(())
     }
 
-    /// Opens into `out`, which is [`TAG_LEN`] shorter; zeroes it on failure. Each call takes the next nonce.
-    pub(crate) fn open(&mut self, aad: &[u8], sealed: &[u8], out: &mut [u8]) -> Result<()> {
+    /// Opens `text` in place; zeroes it on failure. Each call takes the next nonce.
+    pub(crate) fn open(&mut self, aad: &[u8], text: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<()> {
         let nonce = self.next_nonce()?;
-        if self.key.open(nonce, aad, sealed, out) { Ok(()) } else { Err(Error::Rejected) }
+        if self.key.open_in_place(nonce, aad, text, tag) { Ok(()) } else { Err(Error::Rejected) }
     }
 
     pub(super) fn next_nonce(&mut self) -> Result<[u8; NONCE_LEN]> {

@@ -161,7 +161,10 @@ async fn open_loop(http: &reqwest::Client, requests: Vec<Ready>, rate: f64) -> V
     let mut sent = Vec::new();
     for (i, request) in requests.into_iter().enumerate() {
         let due = Duration::from_secs_f64(i as f64 / rate);
-        tokio::time::sleep(due.saturating_sub(start.elapsed())).await;
+        // Timers tick in milliseconds: who is late already does not wait for the next one.
+        if let Some(early) = due.checked_sub(start.elapsed()) {
+            tokio::time::sleep(early).await;
+        }
         let http = http.clone();
         sent.push(tokio::spawn(async move {
             let answer = http.execute(request).await.unwrap();

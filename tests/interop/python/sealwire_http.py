@@ -767,7 +767,7 @@ def answer(opened: Opened, response: Response, pieces: list[bytes] | None = None
         response.content += b"".join(pieces or [])
         message = [write_known(response)]
     fields = [("content-type", form.response_type), ("cache-control", NO_STORE)]
-    fields += [("incremental", b"?1")] if form.chunked else []
+    fields += [("incremental", b"?1"), ("x-accel-buffering", b"no")] if form.chunked else []
     return fields, seal_response(opened.exchange, message)
 
 

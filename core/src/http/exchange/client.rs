@@ -1,11 +1,14 @@
 //! The client's side: seal a request, open its response.
 
 use super::{
-    MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, field, mode, refuse_reserved, write_binary,
+    MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, field, max_sealed, mode, refuse_reserved,
+    write_binary,
 };
 use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_content, write_head, write_message};
-use crate::http::encapsulation::{ChunkReader, ChunkWriter, Form, RequestSealing, ResponseSecret};
+use crate::http::encapsulation::{
+    ChunkOpener, ChunkReader, ChunkWriter, Form, RequestSealing, ResponseSecret,
+};
 use crate::http::keys::KeyConfig;
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
 use crate::layout::padded_len;
@@ -272,7 +275,7 @@ impl RequestBodySealer {
     /// # Errors
     /// [`Error::TooLarge`] after 2^64 chunks.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        push_content(&mut self.writer, piece, out)
+        self.writer.push_content(piece, out)
     }
 
     /// Appends the end.
@@ -282,22 +285,6 @@ impl RequestBodySealer {
     pub fn finish(self, out: &mut Vec<u8>) -> Result<()> {
         self.writer.finish(&END, out)
     }
-}
-
-/// Content in pieces that fill whole chunks.
-pub(super) fn push_content(
-    writer: &mut ChunkWriter<impl crate::http::encapsulation::ChunkSealer>,
-    piece: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<()> {
-    // The length in front takes up to 4 bytes.
-    const CONTENT: usize = crate::http::encapsulation::CHUNK - 4;
-    let mut framed = Vec::with_capacity(CONTENT + 4);
-    piece.chunks(CONTENT).try_for_each(|content| {
-        framed.clear();
-        write_content(content, &mut framed);
-        writer.push(&framed, out)
-    })
 }
 
 /// How much a response may have: 64 MiB, unless told otherwise.
@@ -414,7 +401,7 @@ impl ResponseStream {
             piece = rest;
             state = match nonce.len() == secret.nonce_len() {
                 false => Opening::Nonce { secret, nonce },
-                true => match (secret.form(), secret.key(&nonce)) {
+                true => match (secret.form(), secret.key(&nonce)?) {
                     (Form::Whole, key) => Opening::Whole { key, sealed: Vec::new() },
                     (Form::Chunked, key) => Opening::Chunks(ChunkReader::new(key)),
                 },
@@ -423,17 +410,14 @@ impl ResponseStream {
         match &mut state {
             Opening::Nonce { .. } => {}
             Opening::Whole { sealed, .. } => {
-                // Padding and head come on top of the body: at most an eighth, and what a head may have.
-                let limit = self.max_body.saturating_add(self.max_body / 8).saturating_add(512 * 1024);
-                if (sealed.len() + piece.len()) as u64 > limit {
+                if (sealed.len() + piece.len()) as u64 > max_sealed(self.max_body) {
                     return Err(Error::TooLarge("a response"));
                 }
                 sealed.extend_from_slice(piece);
             }
             Opening::Chunks(chunks) => {
-                let mut opened = Vec::with_capacity(piece.len());
-                chunks.push(piece, &mut opened)?;
-                self.reader.push(&opened, content)?;
+                content.reserve(piece.len());
+                chunks.push(piece, |opened| self.reader.push(opened, content))?;
             }
             Opening::Failed => return Err(Error::Misuse("the response has failed before")),
         }
@@ -451,16 +435,14 @@ impl ResponseStream {
     /// # Errors
     /// [`Error::Truncated`] if the end was cut off, and those of [`ResponseOpener::open`].
     pub fn finish(mut self, content: &mut Vec<u8>) -> Result<Option<ResponseHead>> {
-        let mut opened = Vec::new();
         match self.state {
             Opening::Nonce { .. } => return Err(Error::Truncated),
-            Opening::Whole { mut key, sealed } => {
-                crate::http::encapsulation::ChunkOpener::open_chunk(&mut key, &[], &sealed, &mut opened)?;
+            Opening::Whole { mut key, mut sealed } => {
+                self.reader.push(key.open_chunk(&[], &mut sealed)?, content)?;
             }
-            Opening::Chunks(chunks) => chunks.finish(&mut opened)?,
+            Opening::Chunks(chunks) => chunks.finish(|opened| self.reader.push(opened, content))?,
             Opening::Failed => return Err(Error::Misuse("the response has failed before")),
         }
-        self.reader.push(&opened, content)?;
         self.reader.finish()?;
         Ok(self.reader.take_head())
     }

@@ -3,7 +3,6 @@
 mod client;
 mod service;
 
-#[cfg(feature = "tower")]
 pub(crate) use client::describes_message;
 pub use client::{
     Carriage, InPlace, Problem, RequestBodySealer, RequestSealer, ResponseOpener, ResponseStream, SealedHead,
@@ -51,6 +50,12 @@ pub(crate) const REPEAT_WITHIN: u64 = 300;
 pub(crate) const CLOCKS: u64 = 60;
 /// The longest value of the exchange field.
 pub(crate) const MAX_EXCHANGE_FIELD: usize = 6 * 1024;
+
+/// How many bytes a message in the whole form may have whose body may have `max_body`: padding and head come on top, at most an eighth, and what
+/// a head may have.
+pub(crate) fn max_sealed(max_body: u64) -> u64 {
+    max_body.saturating_add(max_body / 8).saturating_add(512 * 1024)
+}
 
 /// Refuses fields that only Sealwire writes.
 pub(crate) fn refuse_reserved(headers: &Headers) -> Result<()> {

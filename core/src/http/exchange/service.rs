@@ -1,18 +1,19 @@
 //! The service's side: open a request, check that it is what it claims, seal the response.
 
-use super::client::push_content;
 use super::{
-    CLOCKS, MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, REPEAT_WITHIN, field, mode, read_binary,
+    CLOCKS, MAX_EXCHANGE_FIELD, NO_STORE, PROBLEM_DATE, PROBLEM_KEY, REPEAT_WITHIN, field, max_sealed, mode,
+    read_binary,
 };
 use crate::error::{Error, Result};
 use crate::http::binary::{END, Reader, write_head, write_message};
 use crate::http::encapsulation::{
-    Arriving, ChunkOpener, ChunkReader, ChunkWriter, Form, RequestOpening, ResponseSecret,
+    Arriving, ChunkOpener, ChunkReader, ChunkSealer, ChunkWriter, Form, RequestOpening, ResponseSecret,
 };
 use crate::http::keys::ServiceKeys;
 use crate::http::message::{Method, Origin, PublicUrl, RequestHead, ResponseHead};
 use crate::http::replay::ReplayId;
 use crate::suite::{ResponseKey, label, sha256};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::UNIX_EPOCH;
 
@@ -26,6 +27,7 @@ const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
 /// received `Host`. Source: SPEC §18.
 pub struct ExchangeService {
     keys: RwLock<ServiceKeys>,
+    key_changes: AtomicU64,
     url: PublicUrl,
     tunnel_path: Option<String>,
     post_carrier: bool,
@@ -40,6 +42,7 @@ impl ExchangeService {
     pub fn new(origin: Origin, keys: ServiceKeys) -> Self {
         Self {
             keys: RwLock::new(keys),
+            key_changes: AtomicU64::new(0),
             url: PublicUrl::new(origin),
             tunnel_path: None,
             post_carrier: false,
@@ -99,12 +102,10 @@ impl ExchangeService {
         &self.url.origin
     }
 
-    #[cfg(feature = "tower")]
     pub(crate) fn url(&self) -> &PublicUrl {
         &self.url
     }
 
-    #[cfg(feature = "tower")]
     pub(crate) fn takes_tunnels(&self) -> bool {
         self.tunnel_path.is_some()
     }
@@ -116,7 +117,15 @@ impl ExchangeService {
 
     /// Changes the keys while the service runs: rotates them, or takes those that another process has rotated.
     pub fn change_keys<T>(&self, change: impl FnOnce(&mut ServiceKeys) -> T) -> T {
-        change(&mut self.keys.write().unwrap_or_else(PoisonError::into_inner))
+        let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // First, so that nobody takes what was there before for what is there now, whatever `change` does.
+        self.key_changes.fetch_add(1, Ordering::SeqCst);
+        change(&mut keys)
+    }
+
+    /// How often the keys were changed: what was made of them before the number grew is out of date.
+    pub(crate) fn key_changes(&self) -> u64 {
+        self.key_changes.load(Ordering::SeqCst)
     }
 
     /// Looks at the head of an outer request, whose target is as it was received (path and query count, the origin does not).
@@ -310,7 +319,8 @@ impl RequestOpener {
             return Err(Error::TooLarge("a request"));
         }
         if let State::Head(mut arriving) = state {
-            let arrived = service.with_keys(|keys| arriving.push(&mut piece, keys, now))?;
+            // The KEM works without the lock.
+            let arrived = arriving.push(&mut piece, |name| service.with_keys(|keys| keys.find(name, now)))?;
             state = match arrived {
                 None => State::Head(arriving),
                 Some(arrived) => {
@@ -325,17 +335,14 @@ impl RequestOpener {
         match &mut state {
             State::Head(_) => {}
             State::Whole { sealed, .. } => {
-                // Padding and head come on top of the body: at most an eighth, and what a head may have.
-                let limit = service.max_body.saturating_add(service.max_body / 8).saturating_add(512 * 1024);
-                if (sealed.len() + piece.len()) as u64 > limit {
+                if (sealed.len() + piece.len()) as u64 > max_sealed(service.max_body) {
                     return Err(Error::TooLarge("a request"));
                 }
                 sealed.extend_from_slice(piece);
             }
             State::Chunks(chunks) => {
-                let mut opened = Vec::with_capacity(piece.len());
-                chunks.push(piece, &mut opened)?;
-                self.reader.push(&opened, content)?;
+                content.reserve(piece.len());
+                chunks.push(piece, |opened| self.reader.push(opened, content))?;
             }
             State::Finished | State::Failed => return Err(OVER),
         }
@@ -352,14 +359,14 @@ impl RequestOpener {
             let field = std::mem::take(&mut self.field);
             self.feed(service, &field, now, content)?;
         }
-        let mut opened = Vec::new();
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Head(_) => return Err(Error::Truncated),
-            State::Whole { mut opening, sealed } => opening.open_chunk(&[], &sealed, &mut opened)?,
-            State::Chunks(chunks) => chunks.finish(&mut opened)?,
+            State::Whole { mut opening, mut sealed } => {
+                self.reader.push(opening.open_chunk(&[], &mut sealed)?, content)?;
+            }
+            State::Chunks(chunks) => chunks.finish(|opened| self.reader.push(opened, content))?,
             State::Finished | State::Failed => return Err(OVER),
         }
-        self.reader.push(&opened, content)?;
         self.reader.finish()?;
         self.state = State::Finished;
         Ok(())
@@ -524,7 +531,7 @@ impl ResponseSealer {
         let outer = self.outer(&head)?;
         let message = write_message(&self.inner(head), body);
         let (mut out, mut key) = self.secret.start_response()?;
-        crate::http::encapsulation::ChunkSealer::seal_chunk(&mut key, &[], &message, &mut out)?;
+        key.seal_chunk(&[], &[&message], &mut out)?;
         Ok(SealedResponse { head: outer, body: out })
     }
 
@@ -538,6 +545,8 @@ impl ResponseSealer {
         }
         let mut outer = self.outer(&head)?;
         outer.headers.set("incremental", "?1")?;
+        // nginx holds pieces back until a buffer is full, unless it is told so; it does not pass this on.
+        outer.headers.set("x-accel-buffering", "no")?;
         let message = write_head(&self.inner(head));
         let (mut front, key) = self.secret.start_response()?;
         let mut writer = ChunkWriter::new(key);
@@ -575,7 +584,7 @@ impl BodySealer {
     /// # Errors
     /// [`Error::TooLarge`] after 2^64 chunks.
     pub fn push(&mut self, piece: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        push_content(&mut self.writer, piece, out)
+        self.writer.push_content(piece, out)
     }
 
     /// Appends the end. Without it the client says [`Error::Truncated`].

@@ -10,6 +10,7 @@ use crate::http::{LastSeen, Origin};
 use crate::identity::Identity;
 use crate::store::MemoryStore;
 use crate::suite::{Aead, Kem};
+use std::sync::Arc;
 
 const NOW: u64 = 1_700_000_000;
 const DAY: u64 = 24 * 3600;
@@ -194,7 +195,7 @@ fn somebody_elses_body() {
 fn what_is_saved_is_written_once() {
     let mut keys = ServiceKeys::generate_with(Kem::XWing, Aead::Aes256Gcm, 1, u64::MAX - 1).unwrap();
     (1..16).try_for_each(|_| keys.rotate(u64::MAX - 1)).unwrap();
-    for key in &mut keys.keys {
+    for key in keys.keys.iter_mut().map(|key| Arc::get_mut(key).unwrap()) {
         (key.id, key.serial, key.from) = (255, u64::MAX, u64::MAX);
     }
     (keys.serial, keys.last_id) = (u64::MAX, 255);

@@ -1,13 +1,13 @@
 //! Bodies that are opened and sealed while they pass.
 
 use crate::error::Error;
-use crate::http::exchange::{BodySealer, ExchangeService, RequestOpener};
+use crate::http::exchange::BodySealer;
+use crate::http::gate::ContentOpener;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 /// What a body can fail with.
@@ -63,15 +63,11 @@ struct PassingBody {
 
 /// The inner body of a request in the chunked form, opened while it arrives; `ready` is what has been opened of it. Its end is only
 /// seen if nothing was cut off.
-pub(super) fn opening(
-    outer: LayerBody,
-    mut opener: Box<RequestOpener>,
-    service: Arc<ExchangeService>,
-    ready: Vec<u8>,
-) -> LayerBody {
-    let step: Step = Box::new(move |piece, out| match piece {
-        Some(piece) => opener.push(&service, piece, super::unix_now(), out),
-        None => opener.finish(&service, super::unix_now(), out),
+pub(super) fn opening(outer: LayerBody, opener: ContentOpener, ready: Vec<u8>) -> LayerBody {
+    let mut opener = Some(opener);
+    let step: Step = Box::new(move |piece, out| match (piece, &mut opener) {
+        (Some(piece), Some(opener)) => opener.push(piece, super::unix_now(), out),
+        (_, opener) => opener.take().map_or(Ok(()), |opener| opener.finish(super::unix_now(), out)),
     });
     boxed(PassingBody { source: outer, step: Some(step), ready })
 }

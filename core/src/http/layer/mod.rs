@@ -4,38 +4,33 @@ mod admission;
 mod body;
 mod budget;
 mod convert;
-mod cors;
 
 pub use body::{BoxError, LayerBody};
 
-use super::exchange::{ExchangeService, describes_message};
-use super::message::{Origin, PublicUrl, RequestHead};
-use super::observe::{Observer, Operation};
-use super::pattern::PathPattern;
+use super::exchange::ExchangeService;
+use super::gate::Gate;
+use super::message::Origin;
+use super::observe::Observer;
 use super::replay::{MemoryReplayCache, ReplayCache};
-use super::signature::{OriginKeys, RequestVerifier, VerifiedHead};
+use super::signature::{OriginKeys, RequestVerifier};
 use crate::error::Result;
 use crate::identity::{Identity, Pin as IdentityPin};
 use crate::suite::Signer;
-use admission::{Entered, Entry};
+use admission::{Entered, Entry, answer_response};
 use body::boxed;
 use budget::Budget;
 use bytes::{Buf, Bytes};
-use cors::Cors;
-use http::{Request, Response};
+use convert::add_page_fields;
+use http::{HeaderValue, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where others' Oblivious HTTP clients look for a gateway's keys (RFC 9540).
-const OHTTP_GATEWAY_PATH: &str = "/.well-known/ohttp-gateway";
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-const DEFAULT_MAX_BODY: u64 = 8 * 1024 * 1024;
-const DEFAULT_MAX_RESPONSE: u64 = 64 * 1024 * 1024;
 /// How many requests the default replay cache remembers: of the order of 100 MB when full.
 const DEFAULT_REPLAY_CAPACITY: usize = 1_000_000;
 
@@ -52,8 +47,8 @@ pub struct Sender(pub Signer);
 /// **Behind nginx** everything that looks at method and path works as it is: routing, `limit_req`, logs. Requests need
 /// `location = /.well-known/sealwire-keys` to come here, and fit into the header buffers that nginx has anyway (the longest field is 6 KiB, its
 /// buffers 8 KiB). If it takes a prefix off the path, say so with [`ExchangeService::mounted`]. Raise `client_max_body_size` (1 MiB) to what the
-/// app takes. **Where responses are streamed set `proxy_buffering off`**: nginx before 1.29.7 asks apps by HTTP/1.0 unless told otherwise, and
-/// holds events back until a buffer is full. `X-Accel-Buffering` from the app does not help: it is inside.
+/// app takes. Responses in the chunked form are passed on as they come, without `proxy_buffering off`: `X-Accel-Buffering: no` stands outside.
+/// From the app it would not help: it is inside.
 ///
 /// ```
 /// use sealwire::{Identity, http::{ExchangeService, Origin, OriginPolicy, RequestVerifier, SealwireLayer, ServiceKeys}};
@@ -76,79 +71,33 @@ pub struct SealwireLayer {
 
 #[derive(Clone)]
 struct Shared {
-    url: PublicUrl,
-    exchanges: Option<Published>,
-    verifier: Option<Arc<dyn Verify>>,
+    gate: Gate,
     replay: Arc<dyn ReplayCache>,
-    exceptions: Vec<(PathPattern, Demand)>,
-    streamed: Vec<PathPattern>,
-    enforce_idempotency: bool,
-    cors: Cors,
-    passed: Vec<String>,
     passed_extensions: Vec<fn(&http::Extensions, &mut http::Extensions)>,
     body_timeout: Duration,
-    max_body: u64,
-    observer: Option<Arc<dyn Observer>>,
     budget: Budget,
-}
-
-#[derive(Clone)]
-struct Published {
-    service: Arc<ExchangeService>,
-    identity: Arc<Identity>,
-    next_pins: Vec<IdentityPin>,
-}
-
-/// What a path demands.
-#[derive(Clone, Copy)]
-struct Demand {
-    exchange: bool,
-    signature: bool,
-}
-
-/// A [`RequestVerifier`] with any keys.
-trait Verify: Send + Sync {
-    fn verify(&self, head: &RequestHead, has_body: bool, now: u64) -> Result<VerifiedHead>;
-}
-
-impl<K: OriginKeys + Send + Sync> Verify for RequestVerifier<K> {
-    fn verify(&self, head: &RequestHead, has_body: bool, now: u64) -> Result<VerifiedHead> {
-        self.verify_head(head, has_body, now)
-    }
 }
 
 impl SealwireLayer {
     /// Opens exchanges, and publishes the service's keys, signed by its identity, at [`KEYS_PATH`](super::KEYS_PATH).
     #[must_use]
     pub fn exchanges(service: ExchangeService, identity: Identity) -> Self {
-        let url = service.url().clone();
-        let published =
-            Published { service: Arc::new(service), identity: identity.into(), next_pins: Vec::new() };
-        Self::with(url, Some(published))
+        Self::with(Gate::exchanges(service, identity))
     }
 
     /// Verifies signatures only: for a gateway, or for a service that only stores. It holds no key that decrypts. Give it a verifier
     /// with [`SealwireLayer::verify`]; without one it refuses everything.
     #[must_use]
     pub fn gateway(origin: Origin) -> Self {
-        Self::with(PublicUrl::new(origin), None)
+        Self::with(Gate::gateway(origin))
     }
 
-    fn with(url: PublicUrl, exchanges: Option<Published>) -> Self {
+    fn with(gate: Gate) -> Self {
         let shared = Shared {
-            url,
-            exchanges,
-            verifier: None,
+            gate,
             replay: Arc::new(MemoryReplayCache::new(DEFAULT_REPLAY_CAPACITY, unix_now())),
-            exceptions: Vec::new(),
-            streamed: Vec::new(),
-            enforce_idempotency: false,
-            cors: Cors::default(),
-            passed: Vec::new(),
             passed_extensions: Vec::new(),
             body_timeout: DEFAULT_BODY_TIMEOUT,
-            max_body: DEFAULT_MAX_BODY,
-            observer: None,
             budget: Budget::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -160,10 +109,20 @@ impl SealwireLayer {
         self
     }
 
+    fn change_gate(self, change: impl FnOnce(Gate) -> Gate) -> Self {
+        let gate = change(self.shared.gate.clone());
+        self.change(|shared| shared.gate = gate)
+    }
+
+    fn try_change_gate(self, change: impl FnOnce(Gate) -> Result<Gate>) -> Result<Self> {
+        let gate = change(self.shared.gate.clone())?;
+        Ok(self.change(|shared| shared.gate = gate))
+    }
+
     /// Demands a signature on every request, by one of the verifier's keys.
     #[must_use]
     pub fn verify<K: OriginKeys + Send + Sync + 'static>(self, verifier: RequestVerifier<K>) -> Self {
-        self.change(|shared| shared.verifier = Some(Arc::new(verifier)))
+        self.change_gate(|gate| gate.verify(verifier))
     }
 
     /// Remembers requests here, in place of this process's memory: needed as soon as there are two processes.
@@ -177,7 +136,7 @@ impl SealwireLayer {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn plain(self, pattern: &str) -> Result<Self> {
-        self.except(pattern, Demand { exchange: false, signature: false })
+        self.try_change_gate(|gate| gate.plain(pattern))
     }
 
     /// Lets requests for this path in without an exchange, but signed: where the service only stores envelopes.
@@ -185,7 +144,7 @@ impl SealwireLayer {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn signed_only(self, pattern: &str) -> Result<Self> {
-        self.except(pattern, Demand { exchange: false, signature: true })
+        self.try_change_gate(|gate| gate.signed_only(pattern))
     }
 
     /// Lets exchanges for this path in from anybody, unsigned. Who signs is verified, and the app has a [`Sender`].
@@ -193,12 +152,7 @@ impl SealwireLayer {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn unsigned(self, pattern: &str) -> Result<Self> {
-        self.except(pattern, Demand { exchange: true, signature: false })
-    }
-
-    fn except(self, pattern: &str, demand: Demand) -> Result<Self> {
-        let pattern = PathPattern::parse(pattern)?;
-        Ok(self.change(|shared| shared.exceptions.push((pattern, demand))))
+        self.try_change_gate(|gate| gate.unsigned(pattern))
     }
 
     /// Hands requests for this path on while their body arrives. **The app then acts on a body that may turn out to be cut off**: it
@@ -207,21 +161,20 @@ impl SealwireLayer {
     /// # Errors
     /// [`Error::Malformed`](crate::Error::Malformed) for what is no pattern.
     pub fn stream(self, pattern: &str) -> Result<Self> {
-        let pattern = PathPattern::parse(pattern)?;
-        Ok(self.change(|shared| shared.streamed.push(pattern)))
+        self.try_change_gate(|gate| gate.stream(pattern))
     }
 
     /// Refuses a second request with the same `Idempotency-Key`, so that clients may repeat what they do not know the outcome of
     /// ([`Rule::idempotent`](super::Rule::idempotent)). The answer is 409, sealed.
     #[must_use]
     pub fn enforce_idempotency_keys(self) -> Self {
-        self.change(|shared| shared.enforce_idempotency = true)
+        self.change_gate(Gate::enforce_idempotency_keys)
     }
 
     /// Lets pages of these web origins call the service from browsers.
     #[must_use]
     pub fn allow_origins(self, origins: &[&str]) -> Self {
-        self.change(|shared| shared.cors = Cors(origins.iter().map(ToString::to_string).collect()))
+        self.change_gate(|gate| gate.allow_origins(origins))
     }
 
     /// Hands these outer fields on to the app, in place of inner ones: what your own gateway adds, such as `x-request-id`. Nothing else of the
@@ -229,8 +182,7 @@ impl SealwireLayer {
     /// Fields that describe the outer message itself, such as `content-length`, are left out.
     #[must_use]
     pub fn pass_outer(self, names: &[&str]) -> Self {
-        let names = names.iter().map(|name| name.to_ascii_lowercase());
-        self.change(|shared| shared.passed = names.filter(|name| !describes_message(name)).collect())
+        self.change_gate(|gate| gate.pass_outer(names))
     }
 
     /// Hands this extension of the outer request on to the app, such as the peer's address that the server found. Others stay outside, since
@@ -256,29 +208,25 @@ impl SealwireLayer {
     /// [`ExchangeService::max_body`].
     #[must_use]
     pub fn max_body(self, bytes: u64) -> Self {
-        self.change(|shared| shared.max_body = bytes)
+        self.change_gate(|gate| gate.max_body(bytes))
     }
 
     /// Publishes that these identities may sign the service's keys, too.
     #[must_use]
     pub fn next_pins(self, pins: &[IdentityPin]) -> Self {
-        self.change(|shared| {
-            if let Some(published) = &mut shared.exchanges {
-                published.next_pins = pins.to_vec();
-            }
-        })
+        self.change_gate(|gate| gate.next_pins(pins))
     }
 
     /// Tells every request, and every refusal, to `observer`.
     #[must_use]
     pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
-        self.change(|shared| shared.observer = Some(observer))
+        self.change_gate(|gate| gate.observer(observer))
     }
 
     /// The service whose exchanges are opened: to rotate its keys while it runs.
     #[must_use]
     pub fn service(&self) -> Option<Arc<ExchangeService>> {
-        self.shared.exchanges.as_ref().map(|published| published.service.clone())
+        self.shared.gate.service()
     }
 
     /// Puts the layer around an app.
@@ -330,27 +278,27 @@ where
             boxed(body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))))
         });
         Box::pin(async move {
+            let started = Instant::now();
+            let gate = &shared.gate;
             let page = request.headers().get(http::header::ORIGIN).cloned();
-            let mut response = match shared.before_the_app(request).await {
+            let mut response = match shared.before_the_app(request, started).await {
                 Ok(Entry::Answer(response)) => response,
                 Ok(Entry::Request(entered)) => {
-                    let Entered { request, sealer, started, held } = *entered;
+                    let Entered { request, sealer, held } = *entered;
                     let response = inner.call(request).await?;
                     drop(held);
-                    let status = response.status();
+                    let status = response.status().as_u16();
                     let response = shared.after_the_app(response, sealer).await;
-                    shared.tell(
-                        Operation::Serve,
-                        if status.is_server_error() { "app" } else { "ok" },
-                        0,
-                        started,
-                        None,
-                    );
+                    gate.tell_served(status, started.elapsed());
                     response
                 }
-                Err(refusal) => refusal.response(),
+                Err(refusal) => {
+                    gate.tell_refused(&refusal, started.elapsed());
+                    answer_response(refusal.answer())
+                }
             };
-            shared.cors.allow(page.as_ref(), response.headers_mut());
+            let fields = gate.page_fields(page.as_ref().map(HeaderValue::as_bytes));
+            add_page_fields(&fields, response.headers_mut());
             Ok(response)
         })
     }

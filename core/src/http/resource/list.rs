@@ -7,22 +7,21 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
     Visitor,
 };
-use std::borrow::Cow;
 use std::fmt::{Formatter, Result as FmtResult};
 
 const MAX_LIST: usize = 10_000;
 const MALFORMED: Error = Error::Malformed("a list is a JSON array of objects with ids");
 
 /// What counts of one object of a list.
-pub(crate) struct Entry<'b> {
+pub(crate) struct Entry {
     pub(super) id: String,
     /// In its text form, if there is one.
-    pub(super) envelope: Option<Cow<'b, str>>,
+    pub(super) envelope: Option<String>,
 }
 
 impl ListShape {
     /// Reads as far as the limit, whatever comes after it.
-    pub(super) fn read<'b>(&self, body: &'b [u8]) -> Result<Vec<Entry<'b>>, Error> {
+    pub(super) fn read(&self, body: &[u8]) -> Result<Vec<Entry>, Error> {
         let text = std::str::from_utf8(body).map_err(|_| MALFORMED)?;
         let mut json = serde_json::Deserializer::from_str(text);
         let mut entries = Vec::new();
@@ -35,12 +34,12 @@ impl ListShape {
     }
 }
 
-struct List<'s, 'e, 'b> {
+struct List<'s, 'e> {
     shape: &'s ListShape,
-    entries: &'e mut Vec<Entry<'b>>,
+    entries: &'e mut Vec<Entry>,
 }
 
-impl<'b> Visitor<'b> for List<'_, '_, 'b> {
+impl<'b> Visitor<'b> for List<'_, '_> {
     type Value = ();
 
     fn expecting(&self, f: &mut Formatter<'_>) -> FmtResult {
@@ -61,21 +60,21 @@ impl<'b> Visitor<'b> for List<'_, '_, 'b> {
 struct Object<'s>(&'s ListShape);
 
 impl<'b> DeserializeSeed<'b> for Object<'_> {
-    type Value = Entry<'b>;
+    type Value = Entry;
 
-    fn deserialize<D: Deserializer<'b>>(self, json: D) -> Result<Entry<'b>, D::Error> {
+    fn deserialize<D: Deserializer<'b>>(self, json: D) -> Result<Entry, D::Error> {
         json.deserialize_map(self)
     }
 }
 
 impl<'b> Visitor<'b> for Object<'_> {
-    type Value = Entry<'b>;
+    type Value = Entry;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'b>>(self, mut object: A) -> Result<Entry<'b>, A::Error> {
+    fn visit_map<A: MapAccess<'b>>(self, mut object: A) -> Result<Entry, A::Error> {
         let (mut id, mut envelope) = (None, None);
         while let Some(member) = object.next_key_seed(Name(self.0))? {
             match member {
@@ -160,7 +159,7 @@ impl<'b> Visitor<'b> for Id {
 struct Envelope;
 
 impl<'b> DeserializeSeed<'b> for Envelope {
-    type Value = Option<Cow<'b, str>>;
+    type Value = Option<String>;
 
     fn deserialize<D: Deserializer<'b>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_any(self)
@@ -168,19 +167,14 @@ impl<'b> DeserializeSeed<'b> for Envelope {
 }
 
 impl<'b> Visitor<'b> for Envelope {
-    type Value = Option<Cow<'b, str>>;
+    type Value = Option<String>;
 
     fn expecting(&self, f: &mut Formatter<'_>) -> FmtResult {
         f.write_str("anything")
     }
 
-    fn visit_borrowed_str<E>(self, text: &'b str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Borrowed(text)))
-    }
-
-    /// Text with escapes.
     fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Cow::Owned(text.into())))
+        Ok(Some(text.into()))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {

@@ -79,8 +79,8 @@ pub enum VerifiedBody {
 }
 
 /// Checks a body that arrives in pieces. No piece is the signer's before [`BodyCheck::finish`] has said so.
-pub struct BodyCheck<'p> {
-    proof: &'p BodyProof,
+pub struct BodyCheck {
+    proof: BodyProof,
     sha256: PayloadHash,
     sha512: Sha512Hash,
     /// How many bytes of the beginning have come.
@@ -88,8 +88,8 @@ pub struct BodyCheck<'p> {
     failed: bool,
 }
 
-impl<'p> BodyCheck<'p> {
-    pub(super) fn new(proof: &'p BodyProof) -> Self {
+impl BodyCheck {
+    pub(super) fn new(proof: BodyProof) -> Self {
         let (sha256, sha512) = Default::default();
         Self { proof, sha256, sha512, begun: 0, failed: false }
     }
@@ -99,7 +99,7 @@ impl<'p> BodyCheck<'p> {
     /// # Errors
     /// [`Error::Rejected`] as soon as no continuation can make the body good; every later call says so too.
     pub fn push(&mut self, piece: &[u8]) -> Result<()> {
-        match self.proof {
+        match &self.proof {
             BodyProof::None => self.failed |= !piece.is_empty(),
             BodyProof::Digest(BodyDigest { sha256, sha512 }) => {
                 if sha256.is_some() {
@@ -123,7 +123,7 @@ impl<'p> BodyCheck<'p> {
     /// # Errors
     /// [`Error::Rejected`] if it is not.
     pub fn finish(self) -> Result<VerifiedBody> {
-        let verified = match self.proof {
+        let verified = match &self.proof {
             BodyProof::None => Some(VerifiedBody::None),
             BodyProof::Digest(BodyDigest { sha256, sha512 }) => {
                 let (by_256, by_512) = (self.sha256.done(), self.sha512.done());

@@ -60,7 +60,7 @@ fn conformance_http_signature() {
 
         let proof = BodyProof::read(&signed.headers, true).unwrap();
         let check = |body: &[u8]| {
-            let mut check = super::BodyCheck::new(&proof);
+            let mut check = super::BodyCheck::new(proof.clone());
             body.iter().try_for_each(|byte| check.push(&[*byte]))?;
             check.finish()
         };
@@ -126,7 +126,7 @@ fn conformance_content_digest() {
         let mut headers = Headers::new();
         headers.add("content-digest", digest).unwrap();
         let proof = BodyProof::read(&headers, true).unwrap();
-        let mut check = super::BodyCheck::new(&proof);
+        let mut check = super::BodyCheck::new(proof.clone());
         check.push(b"{\"hello\": \"world\"}\n").unwrap();
         assert_eq!(check.finish(), Ok(VerifiedBody::Whole), "{digest}");
     }

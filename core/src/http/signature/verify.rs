@@ -190,8 +190,8 @@ impl VerifiedHead {
 
     /// Checks a body that arrives in pieces.
     #[must_use]
-    pub fn check(&self) -> BodyCheck<'_> {
-        BodyCheck::new(&self.proof)
+    pub fn check(&self) -> BodyCheck {
+        BodyCheck::new(self.proof.clone())
     }
 }
 
