@@ -1,13 +1,13 @@
 //! The assistant: a service that reads what it is asked, so requests are sealed to it. It sees the inner request only.
 
 use crate::Outcome;
+use crate::accounts::Accounts;
 use axum::extract::{Extension, Path as UrlPath, Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream::{self, Stream};
-use sealwire::Signer;
 use sealwire::http::Sender;
 use serde::{Deserialize, Serialize};
 use std::convert::Infallible;
@@ -16,13 +16,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub(crate) struct Assistant {
-    accounts: Vec<(String, Signer)>,
+    accounts: Arc<Accounts>,
     orders: AtomicUsize,
 }
 
 impl Assistant {
-    pub(crate) fn of(accounts: &[(String, Signer)]) -> Self {
-        Self { accounts: accounts.to_vec(), orders: AtomicUsize::new(0) }
+    pub(crate) fn of(accounts: Arc<Accounts>) -> Self {
+        Self { accounts, orders: AtomicUsize::new(0) }
     }
 
     /// How many orders were placed: something that must not happen twice.
@@ -30,8 +30,8 @@ impl Assistant {
         self.orders.load(Ordering::SeqCst)
     }
 
-    fn name(&self, sender: Sender) -> &str {
-        self.accounts.iter().find(|(_, signer)| *signer == sender.0).map_or("somebody", |(name, _)| name)
+    fn name(&self, sender: Sender) -> String {
+        self.accounts.name(&sender.0).unwrap_or_else(|| "somebody".into())
     }
 }
 
@@ -67,7 +67,7 @@ async fn ask(
 ) -> Json<Reply> {
     let words = question.split_whitespace().count();
     let answer = format!("To your {words} words: three nights, six logs a night, so eighteen logs.");
-    Json(Reply { asked_by: assistant.name(sender).into(), answer })
+    Json(Reply { asked_by: assistant.name(sender), answer })
 }
 
 async fn order(assistant: State<Arc<Assistant>>) -> (StatusCode, String) {

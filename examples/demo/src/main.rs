@@ -4,13 +4,16 @@
 #![allow(clippy::print_stderr)] // The last word, if something failed.
 
 // From the top down: a file imports only from files further down this list.
+mod page;
 mod story;
 mod hostile;
+mod surgery;
 mod script;
 mod client;
 mod second;
 mod server;
 mod assistant;
+mod accounts;
 mod proxy;
 mod store;
 mod report;
@@ -20,7 +23,9 @@ mod show;
 mod options;
 
 use options::{Options, USAGE};
+use page::Page;
 use report::Report;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use story::World;
@@ -78,18 +83,32 @@ async fn run(options: &Options, report: &mut Report) -> Outcome<()> {
         report.folder = Some(kept);
     }
     let told = told.unwrap_or_else(|_| Err("it did not end in time".into()));
-    if told.is_ok() {
-        report.ok = true;
-        if options.json {
-            print_json(report);
-        }
-        if options.serve {
-            show::line(format!("The API is up at {}, until Ctrl-C.", world.proxy.origin));
-            tokio::signal::ctrl_c().await?;
-        }
-    }
+    let served = match told {
+        Ok(()) => last(options, folder.path(), &world, report).await,
+        failed => failed,
+    };
     let removed = if options.keep { Ok(()) } else { world.store.remove().await };
-    told.and(removed)
+    served.and(removed)
+}
+
+/// What comes after the story: its report, and the page, for as long as somebody wants it.
+async fn last(options: &Options, folder: &Path, world: &World, report: &mut Report) -> Outcome<()> {
+    let page = if options.serve { Some(Page::start(folder).await?) } else { None };
+    report.ok = true;
+    report.page = page.as_ref().map(|page| page.url.clone());
+    if options.json {
+        print_json(report);
+    }
+    if let Some(page) = page {
+        show::blank();
+        show::line(format!("Open {} in a browser: a fresh notes API, for you.", show::bold(&page.url)));
+        if !page::is_built() {
+            show::line(show::bad(page::NOT_BUILT));
+        }
+        show::line(format!("The story's API is up at {}. Both until Ctrl-C.", world.proxy.origin));
+        tokio::signal::ctrl_c().await?;
+    }
+    Ok(())
 }
 
 fn print_json(report: &Report) {

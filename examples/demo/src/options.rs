@@ -4,7 +4,7 @@
 pub(crate) const USAGE: &str = "cargo run -p demo [-- OPTIONS]
 
   --json                  print one JSON document in place of the story
-  --serve                 keep the API up afterwards, until Ctrl-C
+  --serve                 afterwards serve a page, on which you are Alice and Bob, until Ctrl-C
   --keep                  keep the folder with the database, the access log and the key stores
   --store postgres://…    keep the rows in PostgreSQL, in a schema of its own, not in a SQLite file
   --replay redis://…      share the replay cache in Redis, and start a second server";

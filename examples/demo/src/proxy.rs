@@ -4,8 +4,8 @@ use crate::Outcome;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use std::future::Future;
@@ -16,6 +16,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 const MAX_BODY: usize = 64 * 1024 * 1024;
+/// How much is kept of what was written.
+const MAX_KEPT: usize = 1000;
+const MAX_KEPT_BODY: usize = 64 * 1024;
 
 /// A request, as the CDN has it.
 #[derive(Clone)]
@@ -32,6 +35,14 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, media_type: &'static str, body: &'static str) -> Self {
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
+        let status = StatusCode::from_u16(status).unwrap_or_default();
+        Self { status, headers, body: Bytes::from_static(body.as_bytes()) }
+    }
 }
 
 /// What has passed, as the server got it and answered it.
@@ -87,6 +98,8 @@ struct Shared {
     tamper: Mutex<Option<Arc<Tamper>>>,
     copies: Mutex<Passed>,
     wire: Mutex<Option<Vec<u8>>>,
+    /// What was written, for as long as it is kept.
+    kept: Mutex<Option<Vec<Call>>>,
     led_astray: AtomicUsize,
 }
 
@@ -106,6 +119,7 @@ impl Proxy {
             tamper: Mutex::default(),
             copies: Mutex::default(),
             wire: Mutex::new(Some(Vec::new())),
+            kept: Mutex::default(),
             led_astray: AtomicUsize::new(0),
         });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
@@ -135,6 +149,29 @@ impl Proxy {
         let outcome = call.await;
         *lock(&self.shared.tamper) = None;
         (outcome, std::mem::take(&mut *lock(&self.shared.copies)))
+    }
+
+    /// Tampers with all that passes from here on, or no more.
+    pub(crate) fn turn(&self, tamper: Option<Tamper>) {
+        *lock(&self.shared.tamper) = tamper.map(Arc::new);
+        lock(&self.shared.copies).clear();
+    }
+
+    /// Keeps what is written from here on: the last calls that were let in, and small ones only.
+    pub(crate) fn keep_writes(&self) {
+        *lock(&self.shared.kept) = Some(Vec::new());
+    }
+
+    /// The calls that wrote to this path, the first one first.
+    pub(crate) fn writes(&self, path: &str) -> Vec<Call> {
+        let kept = lock(&self.shared.kept);
+        kept.iter().flatten().filter(|call| call.path == path).cloned().collect()
+    }
+
+    /// Sends the server a call of its own.
+    pub(crate) async fn send(&self, call: &Call) -> Outcome<Answer> {
+        let upstream = lock(&self.shared.upstream).ok_or("nothing is behind the CDN yet")?;
+        self.shared.ask(upstream, call).await
     }
 
     /// All that has passed so far; from here on nothing is recorded any more.
@@ -173,6 +210,9 @@ async fn pass_on(shared: &Arc<Shared>, request: Request) -> Outcome<Response> {
         let response = shared.send(upstream, &call).await?;
         shared.record(format!("{} {:?}\n", response.status(), response.headers()).as_bytes());
         let (status, headers) = (response.status(), of_the_message(response.headers()));
+        if status.is_success() {
+            shared.keep(&call);
+        }
         let recorder = shared.clone();
         let body = response.bytes_stream().inspect(move |piece| {
             if let Ok(piece) = piece {
@@ -202,6 +242,18 @@ impl Shared {
     fn record(&self, bytes: &[u8]) {
         if let Some(wire) = lock(&self.wire).as_mut() {
             wire.extend_from_slice(bytes);
+        }
+    }
+
+    fn keep(&self, call: &Call) {
+        if let Some(kept) = lock(&self.kept).as_mut()
+            && call.method == Method::PUT
+            && call.body.len() <= MAX_KEPT_BODY
+        {
+            if kept.len() == MAX_KEPT {
+                kept.remove(0);
+            }
+            kept.push(call.clone());
         }
     }
 

@@ -8,6 +8,8 @@ pub(crate) struct Report {
     pub(crate) ok: bool,
     pub(crate) error: Option<String>,
     pub(crate) origin: String,
+    /// Where the page is, with `--serve`.
+    pub(crate) page: Option<String>,
     pub(crate) store: String,
     pub(crate) replay_cache: &'static str,
     pub(crate) servers: usize,

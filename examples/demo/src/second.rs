@@ -4,6 +4,7 @@
 //! through its standard input, secrets too: arguments and environments can be read by others.
 
 use crate::Outcome;
+use crate::accounts::Accounts;
 use crate::script::now;
 use crate::server::{self, AccessLog, Server, Setup};
 use crate::store::{Place, Store};
@@ -122,7 +123,10 @@ async fn start(shared: &Shared, keys: &dyn SecretStore) -> Outcome<Server> {
         origin: Origin::parse(&shared.origin)?,
         identity: Identity::load(keys, "identity")?.ok_or("the service has no identity")?,
         keys: service_keys(keys)?,
-        accounts: shared.accounts.iter().map(account).collect::<sealwire::Result<_>>()?,
+        accounts: Arc::new(Accounts::new(
+            shared.accounts.iter().map(account).collect::<sealwire::Result<_>>()?,
+        )),
+        pages: Vec::new(),
         store: Arc::new(Store::open(&shared.place).await?),
         replay: Arc::new(RedisReplayCache::connect(&shared.replay, "notes").await?),
         log: AccessLog::create(&shared.access_log)?,

@@ -4,21 +4,22 @@
 //! envelopes, so these paths take signed requests as they are; the assistant is a reader itself, and takes sealed ones only.
 
 use crate::Outcome;
+use crate::accounts::Accounts;
 use crate::assistant::{self, Assistant};
 use crate::store::Store;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Extension, Path as UrlPath, Query, Request, State};
-use axum::http::header::{CONTENT_TYPE, ETAG};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CONTENT_TYPE, ETAG};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, put};
 use axum::{Json, Router};
 use sealwire::http::{
-    ENVELOPE_MEDIA_TYPE, Event, ExchangeService, Observer, Operation, Origin, OriginPolicy, ReplayCache,
-    RequestVerifier, SealwireLayer, Sender, ServiceKeys,
+    ENVELOPE_MEDIA_TYPE, Event, ExchangeService, KeyId, Observer, Operation, Origin, OriginPolicy,
+    ReplayCache, RequestVerifier, SealwireLayer, Sender, ServiceKeys,
 };
-use sealwire::{Identity, Signer, split, to_text};
+use sealwire::{Identity, split, to_text};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -42,7 +43,9 @@ pub(crate) struct Setup {
     /// Open what is sealed to the assistant. Notes are sealed to people, and no key of theirs is here.
     pub(crate) keys: ServiceKeys,
     /// Names, and the keys with which these people sign requests: public ones.
-    pub(crate) accounts: Vec<(String, Signer)>,
+    pub(crate) accounts: Arc<Accounts>,
+    /// Web origins whose pages may call it.
+    pub(crate) pages: Vec<String>,
     pub(crate) store: Arc<Store>,
     pub(crate) replay: Arc<dyn ReplayCache>,
     pub(crate) log: Arc<AccessLog>,
@@ -65,14 +68,16 @@ impl Drop for Server {
 
 /// Serves on a free port of the loopback interface.
 pub(crate) async fn start(setup: Setup) -> Outcome<Server> {
-    let Setup { origin, identity, keys, accounts, store, replay, log } = setup;
+    let Setup { origin, identity, keys, accounts, pages, store, replay, log } = setup;
     let audit = Arc::new(Audit::default());
-    let assistant = Arc::new(Assistant::of(&accounts));
-    let signers: Vec<Signer> = accounts.iter().map(|(_, signer)| *signer).collect();
+    let assistant = Arc::new(Assistant::of(accounts.clone()));
+    let signers = move |id: &KeyId| accounts.signer(id);
+    let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
     let layer = SealwireLayer::exchanges(ExchangeService::new(origin, keys).tunnel(TUNNEL), identity)
         .verify(RequestVerifier::new(signers, OriginPolicy::default()))
         .replay(replay)
         .observer(audit.clone())
+        .allow_origins(&pages)
         .signed_only("/people/{name}")?
         .signed_only("/notes")?
         .signed_only("/notes/{rest..}")?
@@ -91,11 +96,20 @@ pub(crate) async fn start(setup: Setup) -> Outcome<Server> {
         .layer(DefaultBodyLimit::max(MAX_BODY));
     let app = Router::new()
         .fallback_service(layer.layer(app))
+        .layer(middleware::map_response(show_revisions))
         .layer(middleware::from_fn_with_state(log, write_access_log));
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
     Ok(Server { address, service, assistant, audit, task })
+}
+
+/// Pages on other origins are shown which revision of a row they have.
+async fn show_revisions(mut response: Response) -> Response {
+    if response.headers().contains_key(ETAG) {
+        response.headers_mut().append(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("etag"));
+    }
+    response
 }
 
 type Answer<T> = Result<T, StatusCode>;

@@ -75,6 +75,7 @@ const FIND: &str = "SELECT path, revision, owner, header, body FROM rows WHERE p
 const FIND_FRONT: &str =
     "SELECT path, revision, owner, header, substr(body, 1, 56) FROM rows WHERE path = $1";
 const ALL: &str = "SELECT path, revision, owner, header, body FROM rows ORDER BY path";
+const DELETE: &str = "DELETE FROM rows WHERE path = $1";
 const ALTER: &str = "UPDATE rows SET header = $1, body = $2 WHERE path = $3";
 
 impl Store {
@@ -162,6 +163,19 @@ impl Store {
             }
             Self::Postgres { database, .. } => {
                 database.execute(ALTER, &[header, body, &path]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a row.
+    pub(crate) async fn delete(&self, path: &str) -> Outcome<()> {
+        match self {
+            Self::Sqlite { database, .. } => {
+                lock(database).execute(DELETE, params![path])?;
+            }
+            Self::Postgres { database, .. } => {
+                database.execute(DELETE, &[&path]).await?;
             }
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! The story, chapter by chapter. Whatever does not go as it must ends it with an error.
 
+use crate::accounts::Accounts;
 use crate::client::{Item, Person, Service, version};
 use crate::hostile::{self, Stage};
 use crate::options::Options;
@@ -88,11 +89,13 @@ impl World {
                 Some(Second::start(&shared).await?)
             }
         };
+        let accounts = people.iter().map(|one| (one.name.into(), one.identity().signer())).collect();
         let server = server::start(Setup {
             origin: Origin::parse(&proxy.origin)?,
             identity,
             keys: second::service_keys(&keys)?,
-            accounts: people.iter().map(|one| (one.name.into(), one.identity().signer())).collect(),
+            accounts: Arc::new(Accounts::new(accounts)),
+            pages: Vec::new(),
             store: store.clone(),
             replay,
             log: log.clone(),

@@ -66,19 +66,35 @@ fn it_stays_up_if_it_is_told_to_until_it_is_interrupted() -> Outcome {
         }
     }
     let report: serde_json::Value = serde_json::from_str(&document)?;
-    let address = report["origin"].as_str().and_then(|origin| origin.strip_prefix("http://"));
-    let address = address.ok_or("no address")?;
-    let get = |path: &str| -> Outcome<String> {
+    let address = |name: &str| report[name].as_str().and_then(|url| url.strip_prefix("http://"));
+    let (api, page) = address("origin").zip(address("page")).ok_or("no address")?;
+    let ask = |address: &str, call: &str, host: &str| -> Outcome<String> {
         let mut connection = TcpStream::connect(address)?;
-        write!(connection, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+        write!(connection, "{call} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n")?;
         let mut answer = String::new();
         connection.read_to_string(&mut answer)?;
         Ok(answer)
     };
-    let (page, note) = (get("/")?, get("/notes/17")?);
+    let (about, note) = (ask(api, "GET /", api)?, ask(api, "GET /notes/17", api)?);
+    // The page is there, whether the npm package is built or not, and so is the hostile server's console: for the page alone.
+    let front = ask(page, "GET /", page)?;
+    let rows = ask(page, "GET /console/rows", page)?;
+    let rebound = ask(page, "GET /console/rows", "rebound.example")?;
+    let from_elsewhere = ask(page, "POST /console/honest", page)?;
+    let at_the_api = ask(api, "GET /console/rows", api)?;
     Command::new("kill").args(["-INT", &demo.id().to_string()]).status()?;
     let status = demo.wait()?;
-    assert!(page.starts_with("HTTP/1.1 200") && page.contains("stores what it cannot read"), "{page}");
+    assert!(about.starts_with("HTTP/1.1 200") && about.contains("stores what it cannot read"), "{about}");
+    assert!(
+        front.starts_with("HTTP/1.1 200") && front.contains("script-src 'self' 'wasm-unsafe-eval'"),
+        "{front}"
+    );
+    assert!(front.contains("<!doctype html>") || front.contains("wasm/build"), "{front}");
+    assert!(rows.starts_with("HTTP/1.1 200") && rows.ends_with("[]"), "nobody wrote yet: {rows}");
+    for refused in [rebound, from_elsewhere] {
+        assert!(refused.starts_with("HTTP/1.1 403"), "{refused}");
+    }
+    assert!(at_the_api.starts_with("HTTP/1.1 401"), "no part of the API: {at_the_api}");
     assert!(note.starts_with("HTTP/1.1 401"), "unsigned is refused: {note}");
     assert!(status.success(), "{status}");
     Ok(())

@@ -7,8 +7,8 @@ use crate::report::ActReport;
 use crate::script::{ATTACHMENT, NOTE, OTHER_NOTE};
 use crate::show;
 use crate::store::{Row, Rows};
-use sealwire::{Sealer, SlotKind, join, open, seal, split};
-use std::ops::Range;
+use crate::surgery::{Slots, chunk, cut, flip, flip_in_slot, raise_version};
+use sealwire::{Sealer, join, open, seal, split};
 
 struct Act {
     did: &'static str,
@@ -261,79 +261,4 @@ fn put_raw(rows: &mut Rows, bytes: &[u8]) -> Outcome<()> {
 fn replace(bytes: &mut Vec<u8>, by: &[u8]) -> Outcome<()> {
     by.clone_into(bytes);
     Ok(())
-}
-
-fn flip(bytes: &mut [u8], at: usize) -> Outcome<()> {
-    *bytes.get_mut(at).ok_or("there is no such byte")? ^= 1;
-    Ok(())
-}
-
-fn cut(bytes: &mut Vec<u8>, range: Range<usize>) -> Outcome<()> {
-    if range.start >= bytes.len() {
-        return Err("there is nothing to cut".into());
-    }
-    bytes.drain(range.start..range.end.min(bytes.len()));
-    Ok(())
-}
-
-/// Where a chunk lies in a body: after 56 bytes of head, 16 KiB and a tag each.
-fn chunk(number: usize) -> Range<usize> {
-    const SEALED_CHUNK: usize = 16 * 1024 + 16;
-    56 + number * SEALED_CHUNK..56 + (number + 1) * SEALED_CHUNK
-}
-
-fn flip_in_slot(row: &mut Row, number: usize) -> Outcome<()> {
-    let header = sealwire::Header::parse(&row.header)?;
-    let Some(SlotKind::Hpke { ct, .. }) = header.unverified_slots().nth(number) else {
-        return Err("there is no such slot".into());
-    };
-    let at = memchr::memmem::find(&row.header, *ct).ok_or("the slot is somewhere else")?;
-    flip(&mut row.header, at)
-}
-
-/// The version is a small number, and stands right after its name.
-fn raise_version(row: &mut Row) -> Outcome<()> {
-    let at = memchr::memmem::find(&row.header, b"version").ok_or("there is no version")?;
-    *row.header.get_mut(at + b"version".len()).ok_or("the version has no value")? += 1;
-    Ok(())
-}
-
-/// Where the slots lie in a header: after 9 bytes of magic and one byte string comes theirs, with slots of one length.
-struct Slots {
-    string: Range<usize>,
-    first: usize,
-    slot_len: usize,
-}
-
-impl Slots {
-    fn find(header: &[u8]) -> Outcome<Self> {
-        let fixed = byte_string(header, 9)?;
-        let content = byte_string(header, fixed.end)?;
-        let number = usize::from(header.get(content.start).ok_or("no slots")? & 0x1f);
-        let slot_len = (content.len() - 1) / number.max(1);
-        Ok(Self { string: fixed.end..content.end, first: content.start + 1, slot_len })
-    }
-
-    fn slot<'h>(&self, header: &'h [u8], number: usize) -> Outcome<&'h [u8]> {
-        let start = self.first + number * self.slot_len;
-        Ok(header.get(start..start + self.slot_len).ok_or("there is no such slot")?)
-    }
-
-    /// Writes other slots in place of those that are there. All else, the tag too, stays.
-    fn replace(&self, header: &mut Vec<u8>, slots: &[&[u8]]) -> Outcome<()> {
-        let content = [&[0x80 + u8::try_from(slots.len())?], slots.concat().as_slice()].concat();
-        let [high, low] = u16::try_from(content.len())?.to_be_bytes();
-        header.splice(self.string.clone(), [&[0x59, high, low], content.as_slice()].concat());
-        Ok(())
-    }
-}
-
-/// The content of the CBOR byte string at `at`, with one or two bytes of length.
-fn byte_string(bytes: &[u8], at: usize) -> Outcome<Range<usize>> {
-    let (start, len) = match bytes.get(at..) {
-        Some([0x58, len, ..]) => (at + 2, usize::from(*len)),
-        Some([0x59, high, low, ..]) => (at + 3, usize::from(u16::from_be_bytes([*high, *low]))),
-        _ => return Err("a header of another form".into()),
-    };
-    Ok(start..start + len)
 }

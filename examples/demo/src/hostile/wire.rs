@@ -2,18 +2,17 @@
 
 use super::{Call, Stage, attempt, print};
 use crate::Outcome;
-use crate::proxy::{self, Answer, Passed, Step, Tamper};
+use crate::proxy::{Answer, Passed, Step, Tamper};
 use crate::report::ActReport;
 use crate::script::now;
 use crate::server::TUNNEL;
 use crate::show;
+use crate::surgery::{Signing, flipped, unsign};
 use axum::body::Bytes;
+use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use sealwire::Identity;
-use sealwire::http::{KEYS_PATH, Origin, RequestHead, RequestSigner, ServiceKeys, SignedBody, Target};
+use sealwire::http::{KEYS_PATH, Origin, ServiceKeys};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 #[derive(Clone, Copy, PartialEq)]
 enum At {
@@ -129,7 +128,7 @@ const ANSWERS: &[Act] = &[
             Ok(Tamper::answers(|_, _| {
                 let problem =
                     r#"{"type":"https://iana.org/assignments/http-problem-types#ohttp-key","status":400}"#;
-                answer(400, "application/problem+json", problem)
+                Answer::new(400, "application/problem+json", problem)
             }))
         },
         call: Call::AliceOrders,
@@ -188,7 +187,7 @@ const REQUESTS: &[Act] = &[
     Act {
         did: "signs Alice's sealed question as Mallory",
         tamper: |stage, _| {
-            let signing = Signing::of(stage)?;
+            let signing = Signing::new(stage.mallory.identity(), &stage.proxy.origin)?;
             Ok(Tamper::requests(move |call| signing.step(call)))
         },
         call: Call::AliceAsks,
@@ -198,7 +197,7 @@ const REQUESTS: &[Act] = &[
     Act {
         did: "asks in Alice's place, in plain text",
         tamper: |stage, _| {
-            let signing = Signing::of(stage)?;
+            let signing = Signing::new(stage.mallory.identity(), &stage.proxy.origin)?;
             Ok(Tamper::requests(move |mut call| {
                 call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
                 call.body = Bytes::from_static(br#"{"question":"none"}"#);
@@ -212,7 +211,7 @@ const REQUESTS: &[Act] = &[
     Act {
         did: "flips a bit in a sealed request, and signs it",
         tamper: |stage, _| {
-            let signing = Signing::of(stage)?;
+            let signing = Signing::new(stage.mallory.identity(), &stage.proxy.origin)?;
             Ok(Tamper::requests(move |call| signing.step(flipped(call))))
         },
         call: Call::AliceAsks,
@@ -234,7 +233,7 @@ const REQUESTS: &[Act] = &[
     Act {
         did: "takes a request out of the tunnel",
         tamper: |stage, _| {
-            let signing = Signing::of(stage)?;
+            let signing = Signing::new(stage.mallory.identity(), &stage.proxy.origin)?;
             Ok(Tamper::requests(move |mut call| {
                 if call.path == TUNNEL {
                     call.path = "/assistant/public/hours".into();
@@ -318,22 +317,16 @@ async fn refusals(stage: &Stage<'_>) -> Outcome<Vec<String>> {
     Ok(refusals)
 }
 
-fn answer(status: u16, media_type: &'static str, body: &'static str) -> Answer {
-    let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(media_type))]);
-    let status = StatusCode::from_u16(status).unwrap_or_default();
-    Answer { status, headers, body: Bytes::from_static(body.as_bytes()) }
-}
-
 /// The server never hears of the request.
 fn answer_with(status: u16, media_type: &'static str, body: &'static str) -> Tamper {
-    Tamper::requests(move |_| Step::Answer(answer(status, media_type, body)))
+    Tamper::requests(move |_| Step::Answer(Answer::new(status, media_type, body)))
 }
 
 /// 307 keeps method and body.
 fn redirect(stage: &Stage<'_>) -> Outcome<Tamper> {
     let elsewhere = HeaderValue::try_from(format!("http://{}/notes/17", stage.proxy.elsewhere))?;
     Ok(Tamper::requests(move |_| {
-        let mut redirect = answer(307, "text/plain", "");
+        let mut redirect = Answer::new(307, "text/plain", "");
         redirect.headers.insert(LOCATION, elsewhere.clone());
         Step::Answer(redirect)
     }))
@@ -356,66 +349,4 @@ fn again(server: SocketAddr) -> Tamper {
 
 fn second(stage: &Stage<'_>) -> Outcome<SocketAddr> {
     Ok(stage.second.ok_or("there is no second server")?.address)
-}
-
-fn flipped(mut call: proxy::Call) -> proxy::Call {
-    let mut body = call.body.to_vec();
-    if let Some(last) = body.last_mut() {
-        *last ^= 1;
-    }
-    call.body = body.into();
-    call
-}
-
-const SIGNATURE_FIELDS: [HeaderName; 3] = [
-    HeaderName::from_static("content-digest"),
-    HeaderName::from_static("signature"),
-    HeaderName::from_static("signature-input"),
-];
-
-fn unsign(call: &mut proxy::Call) {
-    for name in SIGNATURE_FIELDS {
-        call.headers.remove(name);
-    }
-}
-
-/// Mallory's account: her signature is good, and the server takes it for hers.
-struct Signing {
-    identity: Arc<Identity>,
-    origin: Origin,
-}
-
-impl Signing {
-    fn of(stage: &Stage<'_>) -> Outcome<Self> {
-        let origin = Origin::parse(&stage.proxy.origin)?;
-        Ok(Self { identity: stage.mallory.identity().clone(), origin })
-    }
-
-    /// Takes the signature off a request, and signs it anew.
-    fn step(&self, mut call: proxy::Call) -> Step {
-        // The keys are fetched unsigned, by everybody.
-        if call.method == Method::GET && call.path == KEYS_PATH {
-            return Step::Pass(call);
-        }
-        match self.sign(&mut call) {
-            Ok(()) => Step::Pass(call),
-            Err(_) => Step::Answer(answer(500, "text/plain", "Mallory cannot sign this")),
-        }
-    }
-
-    fn sign(&self, call: &mut proxy::Call) -> Outcome<()> {
-        unsign(call);
-        let target = Target::new(self.origin.clone(), &call.path)?;
-        let mut head = RequestHead::new(sealwire::http::Method::new(call.method.as_str())?, target);
-        for (name, value) in &call.headers {
-            head.headers.add(name.as_str(), value.as_bytes())?;
-        }
-        RequestSigner::new(&self.identity).sign(&mut head, SignedBody::Whole(&call.body), now())?;
-        for name in SIGNATURE_FIELDS {
-            if let Some(value) = head.headers.one(name.as_str())? {
-                call.headers.insert(name, HeaderValue::from_bytes(value)?);
-            }
-        }
-        Ok(())
-    }
 }
