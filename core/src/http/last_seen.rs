@@ -48,9 +48,9 @@ impl LastSeen {
     /// # Errors
     /// [`Error::Rejected`] if it is lower; [`Error::Store`] if it cannot be remembered.
     pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
-        let name = format!("seen.{}", name_of(thing));
+        let name = seen_name(thing);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
+        let saved = self.saved(&name)?;
         if number < known.get(&name).map_or(saved, |last| saved.max(*last)) {
             return Err(Error::Rejected);
         }
@@ -59,6 +59,21 @@ impl LastSeen {
         }
         known.insert(name, number);
         Ok(())
+    }
+
+    /// Refuses `number` like [`LastSeen::advance`], and remembers nothing.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] if it is lower; [`Error::Store`].
+    pub fn check(&self, thing: &str, number: u64) -> Result<()> {
+        let name = seen_name(thing);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.saved(&name)?.max(known.get(&name).copied().unwrap_or(0));
+        if number < last { Err(Error::Rejected) } else { Ok(()) }
+    }
+
+    fn saved(&self, name: &str) -> Result<u64> {
+        Ok(self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0))
     }
 
     /// The serial of a service's keys. It is remembered like the pins: a thief of an identity may have published the highest there is.
@@ -109,6 +124,10 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
     let bytes =
         saved.reveal().try_into().map_err(|_| Error::Malformed("a number that was seen has 8 bytes"))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+fn seen_name(thing: &str) -> String {
+    format!("seen.{}", name_of(thing))
 }
 
 fn pins_name(origin: &Origin, own: &[Pin]) -> String {
