@@ -1,17 +1,19 @@
 //! A wrapped client and a wrapped app, over real HTTP on loopback, with nobody or somebody in between.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::Response as Page;
 use bytes::Bytes;
 use futures::StreamExt;
 use sealwire::http::{
     Carriage, Client, ExchangeService, InPlace, KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, LastSeen, Origin,
-    Policy, Rule, SealedResource, ServiceKeys, Target,
+    Policy, Rule, SealedResource, SealwireLayer, ServiceKeys, ServicePins, Target,
 };
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore};
 use sealwire_tests::loopback::{
     DEVICE, Passing, Proxy, Service, Upstream, copy, device, http, known_devices, now, page, person, pieces,
+    service_keys,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -709,6 +711,29 @@ async fn timeouts_are_for_the_whole_call() {
     let gone = Rule::at("http://127.0.0.1:1", "/{rest..}").unwrap().in_the_clear();
     let error = code(&Client::new(http(), Policy::new().rule(gone)), "GET", "http://127.0.0.1:1/x").await;
     assert_eq!(error.unwrap_err(), Error::Network("no connection"));
+}
+
+/// The client asks unsigned for the keys, through a gateway that lets nothing else in unsigned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_stands_in_front_of_a_service() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (origin, identity) = (Origin::parse(&url).unwrap(), person());
+    let pins = ServicePins::new([identity.recipient().pin()]);
+    let service = SealwireLayer::exchanges(ExchangeService::new(origin.clone(), service_keys()), identity);
+    let gateway = SealwireLayer::gateway(origin).verify(known_devices());
+    let app = Router::new().fallback(async |body: String| format!("read {body}"));
+    let app = Router::new().fallback_service(service.verify(known_devices()).layer(app));
+    let app = Router::new().fallback_service(gateway.layer(app));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let rule = Rule::at(&url, "/{rest..}").unwrap();
+    let client = |rule: Rule| {
+        let policy = Policy::new().service(&url, pins.clone()).unwrap().rule(rule);
+        Client::new(http(), policy).identity(device()).post(format!("{url}/notes")).body("milk")
+    };
+    let answer = client(rule.clone().exchange().sign()).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "read milk");
+    assert_eq!(client(rule.exchange()).send().await.unwrap_err(), Error::Unsealed { status: 401 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
