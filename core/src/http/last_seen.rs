@@ -65,7 +65,7 @@ impl LastSeen {
     ///
     /// # Errors
     /// [`Error::Rejected`] if it is lower; [`Error::Store`].
-    pub fn check(&self, thing: &str, number: u64) -> Result<()> {
+    pub(crate) fn check(&self, thing: &str, number: u64) -> Result<()> {
         let name = seen_name(thing);
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let last = self.saved(&name)?.max(known.get(&name).copied().unwrap_or(0));
