@@ -1,8 +1,13 @@
 //! Sealwire as WebAssembly: convert, call, convert. What users see, and its documentation, is the TypeScript in `ts/`.
 #![allow(missing_docs, unreachable_pub)] // Nothing here is public: `ts/` is.
 
+mod call;
 mod error;
+#[cfg(feature = "server")]
+mod gate;
 mod keys;
+mod request;
 mod seal;
+mod stream;
 #[cfg(feature = "traps")]
 mod traps;

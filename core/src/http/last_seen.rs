@@ -76,9 +76,14 @@ impl LastSeen {
         Ok(self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0))
     }
 
+    /// The names under which a service's serial and pins are remembered.
+    pub(crate) fn names_of_service(origin: &Origin, own: &[Pin]) -> [String; 2] {
+        [seen_name(&keys_thing(origin, own)), pins_name(origin, own)]
+    }
+
     /// The serial of a service's keys. It is remembered like the pins: a thief of an identity may have published the highest there is.
     pub(crate) fn advance_keys(&self, origin: &Origin, own: &[Pin], serial: u64) -> Result<()> {
-        self.advance(&format!("keys {}", origin_and_pins(origin, own)), serial)
+        self.advance(&keys_thing(origin, own), serial)
     }
 
     /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
@@ -128,6 +133,10 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
 
 fn seen_name(thing: &str) -> String {
     format!("seen.{}", name_of(thing))
+}
+
+fn keys_thing(origin: &Origin, own: &[Pin]) -> String {
+    format!("keys {}", origin_and_pins(origin, own))
 }
 
 fn pins_name(origin: &Origin, own: &[Pin]) -> String {
