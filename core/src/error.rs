@@ -76,7 +76,7 @@ impl fmt::Display for Error {
             Self::InvalidKey(what) => write!(f, "invalid key: {what}"),
             Self::NotRecipient => f.write_str("none of the keys at hand opens this envelope"),
             Self::Rejected => f.write_str(
-                "rejected: the data was altered or cut short, or belongs to another context, part or signer",
+                "rejected: the data was altered or cut short, or belongs to another context, part, signer or service",
             ),
             Self::Truncated => f.write_str("truncated: the input ends too early"),
             Self::TooLarge(what) => write!(f, "too large: {what}"),

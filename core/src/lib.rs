@@ -13,6 +13,9 @@
 //! # Ok::<(), sealwire::Error>(())
 //! ```
 //!
+//! Features add what needs other crates: `reqwest` is [`http`]'s `Client`, `tower` its `SealwireLayer`, `redis` its `RedisReplayCache`;
+//! `keychain` is `Keychain`, and `testing` the module of that name. All of it at once: `cargo doc -p sealwire --no-deps --all-features --open`.
+//!
 //! Start with [`seal`](seal()) and [`open`](open()); [`Sealer`] and [`Opener`] have the options, [`SealWriter`] and
 //! [`OpenReader`] the payloads that do not fit in memory. The bytes are specified in `SPEC.md`; what is and is not
 //! protected, in `SECURITY.md`.

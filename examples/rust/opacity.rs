@@ -27,8 +27,8 @@ pub async fn main() -> Result<(), Box<dyn Error>> {
 
     let (body, search) = (Canary::new("note body")?, Canary::new("search")?);
     let report = OpacityCheck::new(&recorder, &Canaries::from([&body, &search]))
-        .call("save", |url| client.put(&format!("{url}/notes/17")).body(body.text()).send())
-        .call("find", |url| client.get(&format!("{url}/notes?q={}", search.text())).send())
+        .call("save", |url| client.put(format!("{url}/notes/17")).body(body.text()).send())
+        .call("find", |url| client.get(format!("{url}/notes?q={}", search.text())).send())
         .run()
         .await?
         .scan_folder(data.path())?;

@@ -523,4 +523,21 @@ fn an_operator_hears_of_every_end() {
     }
     let call = Operation::Call;
     assert_eq!(counters.snapshot(), [(call, "Malformed", 1), (call, "Network", 1), (call, "ok", 1)]);
+    // That it was the service's keys that failed is an event of its own; that they came is none.
+    let counters = Arc::new(Counters::default());
+    let caller = caller.observer(counters.clone());
+    let service = service();
+    let (genuine, other) = (document(&service, &SERVICE), document(&service, &person()));
+    for (status, kind, document) in [
+        (200, KEYS_MEDIA_TYPE, &genuine),
+        (401, PROBLEM, &genuine),
+        (404, "", &genuine),
+        (200, KEYS_MEDIA_TYPE, &other),
+    ] {
+        caller.forget_service_keys();
+        let sending = caller.call(CallRequest::new("GET", URL), NOW).unwrap();
+        drop(answer(sending.awaiting, status, kind, document, NOW));
+    }
+    let keys = Operation::Keys;
+    assert_eq!(counters.snapshot(), [(keys, "Rejected", 1), (keys, "Unsealed", 2)]);
 }

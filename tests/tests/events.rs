@@ -62,14 +62,14 @@ async fn an_operator_hears_how_it_ended_and_nothing_else() {
     let client = Client::new(http(), policy.rule(all)).identity(device()).observer(heard.clone());
 
     // The good ones.
-    let request = client.post(&service.url("/path-secret?query-secret=1"));
+    let request = client.post(service.url("/path-secret?query-secret=1"));
     request.bearer_auth("token-secret").body("body-secret").send().await.unwrap();
     assert_eq!(heard.take(), [(Operation::Call, "ok")]);
     assert_eq!(service.events.take(), [(Operation::Open, "ok"), (Operation::Serve, "ok")]);
-    client.put(&service.url("/store/id-secret")).version(1).body("body-secret").send().await.unwrap();
+    client.put(service.url("/store/id-secret")).version(1).body("body-secret").send().await.unwrap();
     assert_eq!(heard.take(), [(Operation::Call, "ok")]);
     assert_eq!(service.events.take(), [(Operation::Verify, "ok"), (Operation::Serve, "ok")]);
-    client.get(&service.url("/status/500")).send().await.unwrap();
+    client.get(service.url("/status/500")).send().await.unwrap();
     assert_eq!(service.events.take(), [(Operation::Open, "ok"), (Operation::Serve, "app")]);
     service.craft("GET", "/plain").plain().send(&service).await;
     assert_eq!(service.events.take(), [(Operation::Serve, "ok")]);
@@ -78,7 +78,7 @@ async fn an_operator_hears_how_it_ended_and_nothing_else() {
     // The bad ones: one event each, with its code.
     let error = client.get("http://nowhere-secret.example/path-secret").send().await.unwrap_err();
     assert_eq!((error.code(), heard.take()), ("Misuse", vec![(Operation::Call, "Misuse")]));
-    let error = client.get(&service.url("/store/missing-secret")).send().await.unwrap_err();
+    let error = client.get(service.url("/store/missing-secret")).send().await.unwrap_err();
     assert_eq!((error.code(), heard.take()), ("Unsealed", vec![(Operation::Call, "Unsealed")]));
     drop(service.events.take());
     let sealed = |path: &str| service.craft("POST", path).body(b"body-secret").signed_by(&DEVICE);
@@ -127,7 +127,7 @@ async fn an_operator_hears_how_it_ended_and_nothing_else() {
     let counters = Arc::new(Counters::default());
     let counting = service.client(|rule| rule.exchange().sign()).observer(counters.clone());
     for _ in 0..3 {
-        counting.get(&service.url("/a")).send().await.unwrap();
+        counting.get(service.url("/a")).send().await.unwrap();
     }
     assert_eq!(counting.get("http://x.example/").send().await.unwrap_err().code(), "Misuse");
     assert_eq!(counters.snapshot(), [(Operation::Call, "Misuse", 1), (Operation::Call, "ok", 3)]);

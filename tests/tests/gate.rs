@@ -394,11 +394,26 @@ fn a_gateway_has_public_keys_alone() {
     let passed = signed(&open(), "POST", "/a", b"hello");
     let gate = gate.max_body(10_000);
     assert_eq!(seen.pass(&gate, &passed).unwrap().content, passed.body);
-    assert!(
-        matches!(plain("GET", KEYS_PATH, b"").enter(&gate, NOW), Err(refusal) if refusal.error() == Error::Rejected)
-    );
+    // The keys of the service behind it are public: who asks for them, and says nothing else, signs nothing.
+    for method in ["GET", "HEAD"] {
+        assert!(matches!(plain(method, KEYS_PATH, b"").enter(&gate, NOW), Ok(Entering::Plain)), "{method}");
+    }
+    for (method, target, body) in [
+        ("POST", KEYS_PATH, ""),
+        ("get", KEYS_PATH, ""),
+        ("GET", KEYS_PATH, "x"),
+        ("GET", "/.well-known/sealwire-keys?q", ""),
+        ("GET", "/.well-known/sealwire-keys/", ""),
+        ("GET", "/.well-known/sealwire%2Dkeys", ""),
+        ("GET", "//.well-known/sealwire-keys", ""),
+        ("GET", "/.well-known/ohttp-gateway", ""),
+    ] {
+        seen.refuse(&gate, &plain(method, target, body.as_bytes()), 401, Operation::Verify, "Rejected");
+    }
     // Without a verifier nobody gets in.
-    seen.refuse(&Gate::gateway(origin().unwrap()), &put(b"x"), 401, Operation::Verify, "Rejected");
+    let shut = Gate::gateway(origin().unwrap());
+    seen.refuse(&shut, &put(b"x"), 401, Operation::Verify, "Rejected");
+    seen.refuse(&shut, &plain("GET", KEYS_PATH, b""), 401, Operation::Verify, "Rejected");
 }
 
 #[test]

@@ -303,9 +303,12 @@ async fn a_gateway_needs_public_keys_alone() {
     let shut = Service::gateway(|layer| layer).await;
     let signed = shut.craft("GET", "/a").signed_by(&DEVICE).plain();
     refused(&shut, &signed, 401, Operation::Verify, "Rejected").await;
-    // It publishes no keys.
+    // Not even for keys, which it does not publish; with a verifier, who asks for those of the app gets through to it.
     let keys = shut.craft("GET", KEYS_PATH).plain();
     refused(&shut, &keys, 401, Operation::Verify, "Rejected").await;
+    let before = service.app.calls();
+    service.craft("GET", KEYS_PATH).plain().send(&service).await;
+    assert_eq!(service.app.calls(), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,7 +106,7 @@ async fn honest_clients_go_on_under_attack() {
             while !over.load(Ordering::Relaxed) {
                 let began = Instant::now();
                 let body = format!("{n} {}", times.len());
-                let answer = client.post(&service.url("/honest")).body(body.clone()).send().await.unwrap();
+                let answer = client.post(service.url("/honest")).body(body.clone()).send().await.unwrap();
                 assert_eq!(answer.text().await.unwrap(), format!("POST /honest {body}"));
                 times.push(began.elapsed());
             }

@@ -417,8 +417,8 @@ impl App {
         let (canary, canaries) = marker();
         let client = self.client(http);
         let check = OpacityCheck::new(&self.recorder, &canaries)
-            .call("echo", |url| client.post(&format!("{url}/echo")).body(canary.text()).send())
-            .call("list", |url| client.get(&format!("{url}/list?q=1")).bearer_auth(&"t".repeat(40)).send());
+            .call("echo", |url| client.post(format!("{url}/echo")).body(canary.text()).send())
+            .call("list", |url| client.get(format!("{url}/list?q=1")).bearer_auth("t".repeat(40)).send());
         check.run().await.unwrap()
     }
 }
@@ -482,11 +482,11 @@ async fn an_app_that_only_stores_envelopes_passes() {
     let client = Client::new(http(), Policy::new().rule(rule)).identity(alice);
 
     let (canary, canaries) = marker();
-    let save = |url: String, id: u8| client.put(&format!("{url}/notes/{id}")).body(canary.text()).send();
+    let save = |url: String, id: u8| client.put(format!("{url}/notes/{id}")).body(canary.text()).send();
     let report = OpacityCheck::new(&recorder, &canaries)
         .write("save 17", |url| save(url, 17))
         .write("save 18", |url| save(url, 18))
-        .call("read", |url| client.get(&format!("{url}/notes/17")).send())
+        .call("read", |url| client.get(format!("{url}/notes/17")).send())
         .run()
         .await
         .unwrap()
@@ -577,7 +577,7 @@ async fn a_server_that_takes_plain_requests_is_found() {
     let client = app.client(http());
     let plain = http();
     let check = OpacityCheck::new(&app.recorder, &canaries)
-        .call("echo", |url| client.post(&format!("{url}/echo")).body("hello").send())
+        .call("echo", |url| client.post(format!("{url}/echo")).body("hello").send())
         .call("list", |url| {
             let request = plain.get(format!("{url}/list"));
             async move { request.send().await?.text().await }

@@ -69,7 +69,7 @@ async fn a_note_comes_back_as_it_was_written() {
     let url = service.url("/store/17");
     let written =
         client.put(&url).version(3).json(&serde_json::json!({"secret": "milk"})).send().await.unwrap();
-    assert_eq!((written.status(), written.bytes().await.unwrap().len()), (201, 0));
+    assert_eq!((written.status().as_u16(), written.bytes().await.unwrap().len()), (201, 0));
     let (kind, stored) = service.app.stored.lock().unwrap()["/store/17"].clone();
     assert_eq!(kind, ENVELOPE_MEDIA_TYPE);
     assert!(!stored.windows(4).any(|four| four == b"milk" || four == b"json"));
@@ -83,13 +83,13 @@ async fn a_note_comes_back_as_it_was_written() {
     assert_eq!(read.json::<serde_json::Value>().await.unwrap()["secret"], "milk");
 
     // The id is what the path says, decoded; anybody can open it by that.
-    client.put(&service.url("/store/a%2Fb")).body("x").send().await.unwrap();
+    client.put(service.url("/store/a%2Fb")).body("x").send().await.unwrap();
     let stored = service.app.stored.lock().unwrap()["/store/a%2Fb"].1.clone();
     assert_eq!(sealwire::open(&stored, &*DEVICE, &note("a/b")).unwrap().plaintext, b"x");
     // HEAD and DELETE have no body to open or to believe.
     for method in ["HEAD", "DELETE"] {
         let answer = client.request(method, &url).send().await.unwrap();
-        assert_eq!((answer.status(), answer.bytes().await.unwrap().len()), (200, 0), "{method}");
+        assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0), "{method}");
     }
 }
 
@@ -128,7 +128,7 @@ async fn a_post_says_what_it_is() {
     assert_eq!((error.code(), service.app.calls()), ("Misuse", 0));
     let answer = client.post(&url).context(note("23")).body("x").send().await.unwrap();
     // What the server says to a write is not data.
-    assert_eq!((answer.status(), answer.bytes().await.unwrap().len()), (200, 0));
+    assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap().len()), (200, 0));
     let body = service.app.last().body.unwrap();
     assert_eq!(sealwire::open(&body, &*DEVICE, &note("23")).unwrap().plaintext, b"x");
 }
@@ -236,13 +236,31 @@ fn serve(service: &Service, id: &str, version: Option<u64>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_empty_text_is_sealed_like_every_other() {
+    let service = gateway().await;
+    let client = client(&service);
+    for method in ["PUT", "POST", "PATCH"] {
+        client.request(method, service.url("/store/17")).send().await.unwrap();
+        let sent = service.app.last();
+        assert_eq!(sent.headers["content-type"], ENVELOPE_MEDIA_TYPE, "{method}");
+        let opened = sealwire::open(&sent.body.unwrap(), &*DEVICE, &note("17")).unwrap();
+        assert!(opened.plaintext.is_empty(), "{method}");
+    }
+    client.put(service.url("/store/17")).send().await.unwrap();
+    assert_eq!(text(&client, &service.url("/store/17")).await.unwrap(), "");
+    // What removes holds nothing, and what asks neither.
+    client.delete(service.url("/store/17")).send().await.unwrap();
+    assert_eq!(service.app.last().body.unwrap().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_written_is_not_taken_back() {
     let service = gateway().await;
     let rule = Rule::at(&service.origin, "/status/{id}").unwrap().seal(notes()).sign();
     let client = Client::new(http(), policy(&service, notes()).rule(rule)).identity(device());
     let write = async |method: &str, path: &str, version: u64| {
-        let request = client.request(method, &service.url(path)).context(note("17"));
-        request.version(version).body("v").send().await.map(|answer| answer.status())
+        let request = client.request(method, service.url(path)).context(note("17"));
+        request.version(version).body("v").send().await.map(|answer| answer.status().as_u16())
     };
     let url = service.url("/store/17");
     // What the service did not take, and what has no body, is not remembered.
@@ -259,9 +277,13 @@ async fn what_was_written_is_not_taken_back() {
             assert_eq!(text(&client, &url).await, expected, "{method} {served:?}");
         }
     }
-    // A writer who has lost count learns it.
+    // A writer who has lost count, or forgets to count, learns it before anything is sent.
+    let before = service.app.calls();
     assert_eq!(write("PUT", "/store/17", 6).await, Err(Error::Rejected));
-    assert_eq!(text(&client, &url).await, Err(Error::Rejected));
+    assert_eq!(client.put(&url).body("w").send().await.unwrap_err(), Error::Rejected);
+    assert_eq!(client.put(&url).send().await.unwrap_err(), Error::Rejected);
+    assert_eq!(service.app.calls(), before);
+    assert_eq!(text(&client, &url).await.unwrap(), "v");
     // Nor can the answer to a write hold an older one.
     serve(&service, "17", Some(7));
     let stored = service.app.stored.lock().unwrap()["/store/17"].clone();
@@ -451,6 +473,14 @@ async fn others_run_while_a_list_is_opened() {
     let at = at.lock().unwrap();
     assert_eq!(at.len(), 100);
     assert!(at.windows(2).all(|two| two[0] < two[1]), "{at:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_no_empty_text() {
+    let service = gateway().await;
+    put(&service, "/store/all", "application/json", "[]");
+    let error = text(&client(&service), &service.url("/store/all")).await.unwrap_err();
+    assert_eq!(error, Error::Misuse("a list is read with into_list"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -55,6 +55,17 @@ mod kept {
     }
 
     #[test]
+    fn milliseconds_are_no_time() {
+        let keys = |now| ServiceKeys::generate(now).map(drop);
+        assert_eq!(keys(NOW), Ok(()));
+        assert_eq!(keys(32_503_679_999), Ok(()), "the last second of the year 2999");
+        for now in [32_503_680_000, NOW * 1000, u64::MAX] {
+            assert_eq!(code(keys(now)), "Misuse");
+            assert_eq!(code(ServiceKeys::generate(NOW).unwrap().rotate(now)), "Misuse");
+        }
+    }
+
+    #[test]
     fn saved_keys_are_the_same_and_ids_go_on() {
         let store = MemoryStore::default();
         assert!(ServiceKeys::load(&store, "service", NOW).unwrap().is_none());

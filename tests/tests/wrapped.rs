@@ -1,16 +1,19 @@
 //! A wrapped client and a wrapped app, over real HTTP on loopback, with nobody or somebody in between.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+use axum::Router;
 use axum::body::Body;
 use axum::response::Response as Page;
 use bytes::Bytes;
+use futures::StreamExt;
 use sealwire::http::{
     Carriage, Client, ExchangeService, InPlace, KEY_ROLLOUT, KEYS_MEDIA_TYPE, KEYS_PATH, LastSeen, Origin,
-    Policy, Rule, SealedResource, ServiceKeys, Target,
+    Policy, Rule, SealedResource, SealwireLayer, ServiceKeys, ServicePins, Target,
 };
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore};
 use sealwire_tests::loopback::{
     DEVICE, Passing, Proxy, Service, Upstream, copy, device, http, known_devices, now, page, person, pieces,
+    service_keys,
 };
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -40,7 +43,7 @@ fn protected(rule: Rule) -> Rule {
 }
 
 async fn code(client: &Client, method: &str, url: &str) -> Result<u16, Error> {
-    client.request(method, url).send().await.map(|response| response.status())
+    client.request(method, url).send().await.map(|response| response.status().as_u16())
 }
 
 fn tunnel(service: &Service) -> Carriage {
@@ -57,9 +60,12 @@ async fn every_method_arrives_in_every_carriage_and_form() {
                 if streamed { rule.streamed() } else { rule }
             });
             for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PURGE"] {
-                let request = client.request(method, &service.url("/a%20b/c?q=1&q=%2F")).bearer_auth("t0k");
+                let request = client.request(method, service.url("/a%20b/c?q=1&q=%2F")).bearer_auth("t0k");
                 let answer = request.send().await.unwrap();
-                assert_eq!((answer.status(), answer.headers().text("x-app").unwrap()), (200, Some("yes")));
+                assert_eq!(
+                    (answer.status().as_u16(), answer.headers().text("x-app").unwrap()),
+                    (200, Some("yes"))
+                );
                 let text = answer.text().await.unwrap();
                 let expected = format!("{method} /a%20b/c?q=1&q=%2F ");
                 assert_eq!(text, if method == "HEAD" { "" } else { expected.as_str() }, "{method}");
@@ -113,7 +119,7 @@ async fn every_kind_of_body_arrives() {
         assert_eq!(client.post(&url).body_stream(stream).send().await.unwrap().status(), 200);
         assert_eq!(service.app.last().body.unwrap(), "one two");
     }
-    let missing = service.client(protected).get(&service.url("/status/404")).send().await.unwrap();
+    let missing = service.client(protected).get(service.url("/status/404")).send().await.unwrap();
     assert_eq!(missing.status(), 404);
 }
 
@@ -129,9 +135,9 @@ async fn what_does_not_fit_its_rule_is_not_sent() {
     misuse(code(&client, "GET", &url.replace("http://", "https://")).await, "another scheme");
     misuse(code(&client, "GET", &url.replace("http://", "http://user@")).await, "a user name");
     misuse(code(&client, "GET", &url.replace("http://", "http://:pw@")).await, "a password");
-    misuse(client.get(&url).body("x").send().await.map(|r| r.status()), "a GET with a body");
+    misuse(client.get(&url).body("x").send().await.map(|r| r.status().as_u16()), "a GET with a body");
     let request = client.get(&url).header("sealwire-mode", "tunnel");
-    misuse(request.send().await.map(|r| r.status()), "a reserved field");
+    misuse(request.send().await.map(|r| r.status().as_u16()), "a reserved field");
 
     misuse(code(&service.client(|rule| rule), "GET", &url).await, "a rule that protects nothing");
     misuse(code(&service.client(Rule::sign), "GET", &url).await, "a rule that only signs");
@@ -150,7 +156,7 @@ async fn what_does_not_fit_its_rule_is_not_sent() {
         |rule: Rule| rule.seal(SealedResource::new("n", "rest").to(&[DEVICE.recipient().clone()])),
     ] {
         let request = service.client(rule).post(&url).body_stream(pieces().1);
-        misuse(request.send().await.map(|r| r.status()), "a stream without an exchange");
+        misuse(request.send().await.map(|r| r.status().as_u16()), "a stream without an exchange");
     }
     for bad in ["nonsense", "/x", "ftp://h/x", "data:,x", "http://"] {
         assert_eq!(code(&client, "GET", bad).await.unwrap_err().code(), "Malformed", "{bad}");
@@ -166,7 +172,7 @@ async fn only_a_rule_that_says_so_sends_in_the_clear() {
     let service = Service::start(|layer| layer.plain("/public").unwrap()).await;
     let client = service.client(Rule::in_the_clear);
     assert_eq!(
-        client.get(&service.url("/public")).send().await.unwrap().text().await.unwrap(),
+        client.get(service.url("/public")).send().await.unwrap().text().await.unwrap(),
         "GET /public "
     );
     assert_eq!(code(&client, "GET", &service.url("/other")).await.unwrap(), 400);
@@ -315,7 +321,7 @@ async fn a_cut_stream_is_never_complete() {
             Page::from_parts(parts, Body::from(body))
         }
     });
-    let whole = client.post(&service.url("/")).body(sent.clone()).send().await.unwrap();
+    let whole = client.post(service.url("/")).body(sent.clone()).send().await.unwrap();
     assert_eq!(whole.text().await.unwrap(), format!("POST / {sent}"));
     let full = *full.lock().unwrap();
 
@@ -332,7 +338,7 @@ async fn a_cut_stream_is_never_complete() {
                 }
                 Page::from_parts(parts, Body::from_stream(stream))
             });
-            let sending = client.post(&service.url("/")).body(sent.clone()).send().await;
+            let sending = client.post(service.url("/")).body(sent.clone()).send().await;
             let error = match sending {
                 Err(error) => error,
                 Ok(mut response) => loop {
@@ -360,7 +366,7 @@ async fn a_cut_stream_is_never_complete() {
     let direct = Service::start(|layer| layer).await;
     let client = direct.client(|rule| rule.exchange().streamed());
     // It may fail so soon that not even the head is there.
-    let error = match client.get(&direct.url("/breaks")).send().await {
+    let error = match client.get(direct.url("/breaks")).send().await {
         Err(error) => error,
         Ok(mut response) => loop {
             match response.chunk().await {
@@ -371,7 +377,7 @@ async fn a_cut_stream_is_never_complete() {
         },
     };
     assert!(matches!(error, Error::Network(_) | Error::Truncated), "{error}");
-    let whole = direct.client(Rule::exchange).get(&direct.url("/breaks")).send().await.unwrap();
+    let whole = direct.client(Rule::exchange).get(direct.url("/breaks")).send().await.unwrap();
     assert_eq!(whole.status(), 500);
 }
 
@@ -557,7 +563,7 @@ async fn a_rule_shows_what_it_says_and_no_more() {
     let (proxy, service) = between().await;
     let by = |in_place: InPlace| service.client(|rule| rule.exchange_by(Carriage::InPlace(in_place)).sign());
     let client = by(InPlace::new().expose_field("Authorization").expose_query());
-    let request = client.get(&service.url("/a?b=c")).bearer_auth("t0k").header("x-secret", "1");
+    let request = client.get(service.url("/a?b=c")).bearer_auth("t0k").header("x-secret", "1");
     assert_eq!(request.send().await.unwrap().status(), 200);
     let outside = proxy.passed().pop().unwrap();
     assert_eq!(
@@ -578,13 +584,13 @@ async fn a_rule_shows_what_it_says_and_no_more() {
         passing.headers.insert("authorization", "Bearer admin".parse().unwrap());
         upstream.forward(&passing).await
     });
-    client.get(&plain.url("/a?b=c")).bearer_auth("t0k").send().await.unwrap();
+    client.get(plain.url("/a?b=c")).bearer_auth("t0k").send().await.unwrap();
     assert_eq!(plain.app.last().headers["authorization"], "Bearer t0k");
     unsigned.tamper(|upstream, mut passing| async move {
         passing.uri = "/a?b=d".into();
         upstream.forward(&passing).await
     });
-    let error = client.get(&plain.url("/a?b=c")).send().await.unwrap_err();
+    let error = client.get(plain.url("/a?b=c")).send().await.unwrap_err();
     assert_eq!((error, plain.app.calls()), (Error::Unsealed { status: 400 }, 1));
 
     for name in ["content-type", "date", "range", "host", "signature", "cache-control"] {
@@ -620,7 +626,7 @@ async fn a_long_request_without_a_body_needs_the_post_carrier() {
 async fn events_arrive_one_by_one() {
     let service = Service::start(|layer| layer.verify(known_devices())).await;
     let client = service.client(|rule| protected(rule).streamed());
-    let mut response = client.get(&service.url("/events")).send().await.unwrap();
+    let mut response = client.get(service.url("/events")).send().await.unwrap();
     assert_eq!(response.headers().text("content-type").unwrap(), Some("text/event-stream"));
     // The server holds the second one back until it is told to go on.
     assert_eq!(response.chunk().await.unwrap().unwrap(), b"data: 1\n\n");
@@ -649,7 +655,7 @@ async fn an_upload_is_dispatched_once_it_is_there_unless_the_route_streams() {
         *service.app.uploaded.lock().unwrap() = 0;
         let (send, stream) = pieces();
         send.send(Ok(Bytes::from_static(b"first "))).unwrap();
-        let sending = tokio::spawn(client.post(&service.url(path)).body_stream(stream).send());
+        let sending = tokio::spawn(client.post(service.url(path)).body_stream(stream).send());
         if early {
             until(|| *service.app.uploaded.lock().unwrap() == 6).await;
         } else {
@@ -667,7 +673,7 @@ async fn an_upload_is_dispatched_once_it_is_there_unless_the_route_streams() {
         *service.app.uploaded.lock().unwrap() = 0;
         let (send, stream) = pieces();
         send.send(Ok(Bytes::from_static(b"first "))).unwrap();
-        let sending = tokio::spawn(client.post(&service.url(path)).body_stream(stream).send());
+        let sending = tokio::spawn(client.post(service.url(path)).body_stream(stream).send());
         if early {
             until(|| *service.app.uploaded.lock().unwrap() == 6).await;
         }
@@ -686,25 +692,96 @@ async fn timeouts_are_for_the_whole_call() {
     let limit = Duration::from_millis(300);
     let client = service.client(protected);
     let began = Instant::now();
-    let error = client.get(&service.url("/slow")).timeout(limit).send().await.unwrap_err();
+    let error = client.get(service.url("/slow")).timeout(limit).send().await.unwrap_err();
     assert_eq!(error, Error::Network("timed out"));
     assert!(began.elapsed() < Duration::from_secs(2));
     // The fetching of keys counts.
     proxy.tamper_all(|_, _| std::future::pending());
     let began = Instant::now();
     let fresh = service.client(protected);
-    let error = fresh.get(&service.url("/")).timeout(limit).send().await.unwrap_err();
+    let error = fresh.get(service.url("/")).timeout(limit).send().await.unwrap_err();
     assert_eq!(error, Error::Network("timed out"));
     assert!(began.elapsed() < Duration::from_secs(2));
     // And the rest of a stream.
     let direct = Service::start(|layer| layer).await;
     let streaming = direct.client(|rule| rule.exchange().streamed());
-    let mut response = streaming.get(&direct.url("/events")).timeout(limit).send().await.unwrap();
+    let mut response = streaming.get(direct.url("/events")).timeout(limit).send().await.unwrap();
     assert!(response.chunk().await.unwrap().is_some());
     assert_eq!(response.chunk().await.unwrap_err(), Error::Network("timed out"));
     let gone = Rule::at("http://127.0.0.1:1", "/{rest..}").unwrap().in_the_clear();
     let error = code(&Client::new(http(), Policy::new().rule(gone)), "GET", "http://127.0.0.1:1/x").await;
     assert_eq!(error.unwrap_err(), Error::Network("no connection"));
+}
+
+/// The client asks unsigned for the keys, through a gateway that lets nothing else in unsigned.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_stands_in_front_of_a_service() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (origin, identity) = (Origin::parse(&url).unwrap(), person());
+    let pins = ServicePins::new([identity.recipient().pin()]);
+    let service = SealwireLayer::exchanges(ExchangeService::new(origin.clone(), service_keys()), identity);
+    let gateway = SealwireLayer::gateway(origin).verify(known_devices());
+    let app = Router::new().fallback(async |body: String| format!("read {body}"));
+    let app = Router::new().fallback_service(service.verify(known_devices()).layer(app));
+    let app = Router::new().fallback_service(gateway.layer(app));
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let rule = Rule::at(&url, "/{rest..}").unwrap();
+    let client = |rule: Rule| {
+        let policy = Policy::new().service(&url, pins.clone()).unwrap().rule(rule);
+        Client::new(http(), policy).identity(device()).post(format!("{url}/notes")).body("milk")
+    };
+    let answer = client(rule.clone().exchange().sign()).send().await.unwrap();
+    assert_eq!(answer.text().await.unwrap(), "read milk");
+    assert_eq!(client(rule.exchange()).send().await.unwrap_err(), Error::Unsealed { status: 401 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_got_no_answer_does_not_hear_that_nothing_was_sent() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    // It reads, does what was asked, and falls over.
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = [0; 4096];
+            drop(tokio::io::AsyncReadExt::read(&mut stream, &mut head).await);
+        }
+    });
+    let rule = Rule::at(&origin, "/{rest..}").unwrap().in_the_clear();
+    let client = Client::new(http(), Policy::new().rule(rule));
+    let error = client.post(format!("{origin}/pay")).body("17").send().await.unwrap_err();
+    assert_eq!(error, Error::Network("no answer came, and the request may have been carried out"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_response_has_the_shape_of_reqwests() {
+    let service = Service::start(|layer| layer).await;
+    let client = service.client(|rule| rule.exchange().streamed());
+    let request = client.post(service.url("/shape")).header(http_name(), "17").bearer_auth(17);
+    let answer = request.json("text").send().await.unwrap().error_for_status().unwrap();
+    assert!(answer.status().is_success());
+    let pieces: Vec<_> = answer.bytes_stream().map(Result::unwrap).collect().await;
+    assert_eq!(pieces.concat(), b"POST /shape \"text\"");
+    let seen = service.app.last();
+    assert_eq!(
+        (&seen.headers["x-note"], &seen.headers["authorization"]),
+        (&"17".parse().unwrap(), &"Bearer 17".parse().unwrap())
+    );
+    for (status, is_error) in [(200, false), (304, false), (404, true), (500, true)] {
+        let answer = client.get(service.url(&format!("/status/{status}"))).send().await.unwrap();
+        let error = answer.error_for_status().err();
+        assert_eq!(error.map(|error| error.0.as_u16()), is_error.then_some(status));
+    }
+    // A stream that breaks ends in an error, and then it ends.
+    if let Ok(answer) = client.get(service.url("/breaks")).send().await {
+        let pieces: Vec<_> = answer.bytes_stream().collect().await;
+        assert!(matches!(pieces.last(), Some(Err(Error::Network(_) | Error::Truncated))), "{pieces:?}");
+        assert!(pieces.iter().rev().skip(1).all(Result::is_ok), "{pieces:?}");
+    }
+}
+
+fn http_name() -> reqwest::header::HeaderName {
+    reqwest::header::HeaderName::from_static("x-note")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -713,24 +790,24 @@ async fn a_client_holds_no_more_than_it_is_told_to() {
     let body = "z".repeat(2 << 20);
     for rule in [Rule::exchange, |rule: Rule| rule.exchange().streamed()] {
         let client = service.client(rule).max_body(100_000);
-        let answer = match client.post(&service.url("/")).body(body.clone()).send().await {
+        let answer = match client.post(service.url("/")).body(body.clone()).send().await {
             Ok(answer) => answer.bytes().await,
             Err(error) => Err(error),
         };
         assert_eq!(answer.unwrap_err().code(), "TooLarge");
     }
     let clear = service.client(Rule::in_the_clear).max_body(100_000);
-    let answer = clear.post(&service.url("/clear")).body(body).send().await.unwrap();
+    let answer = clear.post(service.url("/clear")).body(body).send().await.unwrap();
     assert_eq!(answer.bytes().await.unwrap_err().code(), "TooLarge");
     // By chunks there is no limit.
     let client = service.client(|rule| rule.exchange().streamed()).max_body(100_000);
-    let mut endless = client.get(&service.url("/large")).send().await.unwrap();
+    let mut endless = client.get(service.url("/large")).send().await.unwrap();
     let mut read = 0;
     while read < 3 << 20 {
         read += endless.chunk().await.unwrap().unwrap().len();
     }
     // As a whole the service gives up, and says so sealed.
-    let answer = service.client(Rule::exchange).get(&service.url("/large")).send().await.unwrap();
+    let answer = service.client(Rule::exchange).get(service.url("/large")).send().await.unwrap();
     assert_eq!(answer.status(), 500);
 }
 
@@ -749,7 +826,7 @@ async fn a_gateway_may_exchange_the_prefix_and_nothing_else() {
     };
     let client = service.client(protected);
     routed("/api/v1", "/app");
-    let answer = client.post(&service.url("/api/v1/a?b=c")).body("x").send().await.unwrap();
+    let answer = client.post(service.url("/api/v1/a?b=c")).body("x").send().await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "POST /app/a?b=c x");
     for (from, to) in [("", ""), ("/api/v1", ""), ("/api/v1", "/app2"), ("/api/v1/a", "/app/b")] {
         routed(from, to);

@@ -30,12 +30,12 @@ impl Readers {
         for path in &args.recipients_file {
             named.extend(recipients_file(path)?);
         }
-        Ok(Self {
-            named,
-            anonymous: recipients(&args.anonymous)?,
-            passphrase: passphrase.read(prompt, true)?,
-            allow_classical: args.allow_classical,
-        })
+        let anonymous = recipients(&args.anonymous)?;
+        let passphrase = passphrase.read(prompt, true)?;
+        if named.is_empty() && anonymous.is_empty() && passphrase.is_none() {
+            return Err(Error::Misuse("say who can open it: --to RECIPIENT, -R FILE or a passphrase").into());
+        }
+        Ok(Self { named, anonymous, passphrase, allow_classical: args.allow_classical })
     }
 
     pub(crate) fn list(&self) -> Recipients<'_> {

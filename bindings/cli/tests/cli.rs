@@ -432,6 +432,8 @@ fn small_files_have_limits_and_errors_name_the_place() {
         shell.fails(code, name, &arguments);
     }
     assert!(shell.run(&["seal", "-R", "typo", "in"]).stderr.contains("typo, line 3: "));
+    let nobody = shell.fails(2, "Misuse", &["seal", "in"]).stderr;
+    assert!(nobody.contains("--to RECIPIENT, -R FILE or a passphrase"), "{nobody}");
     let half = shell.fails(4, "InvalidKey", &["recipient", "-i", "half.key"]).stderr;
     assert!(half.contains("incomplete, or too long: an identity has 130 characters"), "{half}");
 }

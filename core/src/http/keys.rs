@@ -1,7 +1,7 @@
 //! A service's keys: what it holds, what it publishes, and what a client believes of that (SPEC §19).
 
 use super::last_seen::{LastSeen, LearnedPins};
-use super::message::Origin;
+use super::message::{Origin, unix_seconds};
 use crate::cbor::{self, IntMap, Writer};
 use crate::error::{Error, Result};
 use crate::identity::{Fingerprint, Identity, Pin, Recipient};
@@ -160,7 +160,8 @@ impl ServiceKeys {
     /// A first X-Wing key, published at once, for 7 days from `now` (Unix seconds), with the AEAD that is fastest on this machine.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] if the system gives no randomness.
+    /// [`Error::Misuse`] for a time beyond the year 3000, which is one in milliseconds; [`Error::Unsupported`] if the system gives no
+    /// randomness.
     pub fn generate(now: u64) -> Result<Self> {
         Self::generate_with(Kem::XWing, Aead::preferred(), MAX_KEY_LIFETIME, now)
     }
@@ -168,7 +169,7 @@ impl ServiceKeys {
     /// A first key with the KEM, AEAD and lifetime (seconds) of your choice.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a lifetime of zero or above 7 days, [`Error::Unsupported`] if the system gives no randomness.
+    /// [`Error::Misuse`] for a lifetime of zero or above 7 days, or a time beyond the year 3000; [`Error::Unsupported`] if the system gives no randomness.
     pub fn generate_with(kem: Kem, aead: Aead, lifetime: u64, now: u64) -> Result<Self> {
         // A service that lost its state would otherwise give a new key the id of one that clients still use.
         let [last_id] = random_array()?;
@@ -184,7 +185,8 @@ impl ServiceKeys {
     /// and at once if no key is left. To withdraw keys that were stolen do not rotate but [generate](ServiceKeys::generate) others.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] if there are 16 keys that have not expired, [`Error::Unsupported`] without randomness.
+    /// [`Error::TooLarge`] if there are 16 keys that have not expired, [`Error::Misuse`] for a time beyond the year 3000,
+    /// [`Error::Unsupported`] without randomness.
     pub fn rotate(&mut self, now: u64) -> Result<()> {
         let (kem, aead) = match self.keys.first() {
             Some(key) => (key.secret.kem(), key.aead),
@@ -205,6 +207,7 @@ impl ServiceKeys {
         if lifetime == 0 || lifetime > MAX_KEY_LIFETIME {
             return Err(Error::Misuse("a service key lives for 1 second to 7 days"));
         }
+        let now = unix_seconds(now)?;
         self.forget_expired(now);
         if self.keys.len() >= MAX_CONFIGS {
             return Err(Error::TooLarge("a service has at most 16 keys at a time"));

@@ -50,7 +50,7 @@ impl LastSeen {
     pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
         let name = seen_name(thing);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
+        let saved = self.saved(&name)?;
         if number < known.get(&name).map_or(saved, |last| saved.max(*last)) {
             return Err(Error::Rejected);
         }
@@ -59,6 +59,21 @@ impl LastSeen {
         }
         known.insert(name, number);
         Ok(())
+    }
+
+    /// Refuses `number` like [`LastSeen::advance`], and remembers nothing.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] if it is lower; [`Error::Store`].
+    pub(crate) fn check(&self, thing: &str, number: u64) -> Result<()> {
+        let name = seen_name(thing);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = self.saved(&name)?.max(known.get(&name).copied().unwrap_or(0));
+        if number < last { Err(Error::Rejected) } else { Ok(()) }
+    }
+
+    fn saved(&self, name: &str) -> Result<u64> {
+        Ok(self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0))
     }
 
     /// The names under which a service's serial and pins are remembered.

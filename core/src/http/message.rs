@@ -210,6 +210,9 @@ impl Origin {
     pub fn parse(text: &str) -> Result<Self> {
         let (scheme, authority) =
             text.split_once("://").ok_or(Error::Malformed("an origin is scheme://host"))?;
+        if authority.contains(['/', '?', '#']) {
+            return Err(Error::Malformed("an origin is scheme://host, without a slash or path at its end"));
+        }
         Self::new(scheme, authority)
     }
 
@@ -435,6 +438,16 @@ impl ResponseHead {
         } else {
             Err(Error::Malformed("a final status is 200 to 599"))
         }
+    }
+}
+
+/// A time that can be one in Unix seconds. Milliseconds cannot: keys made with them would never be good, and nobody would know why.
+pub(crate) fn unix_seconds(now: u64) -> Result<u64> {
+    const YEAR_3000: u64 = 32_503_680_000;
+    if now < YEAR_3000 {
+        Ok(now)
+    } else {
+        Err(Error::Misuse("times are in Unix seconds, not in milliseconds"))
     }
 }
 

@@ -26,7 +26,7 @@ pub use call::{
     ReceivedList, Receiving, Sending, SendingBody,
 };
 #[cfg(feature = "reqwest")]
-pub use client::{Client, RequestBuilder, Response};
+pub use client::{BytesStream, Client, RequestBuilder, Response, StatusError};
 pub use encapsulation::Form;
 pub use exchange::{
     Arrival, BodySealer, Carriage, ExchangeService, InPlace, Problem, RequestBodySealer, RequestOpener,

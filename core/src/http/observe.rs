@@ -10,6 +10,8 @@ use std::time::Duration;
 pub enum Operation {
     /// A client's request, from sealing it to its response's being there.
     Call,
+    /// A service's keys that a client did not get, or did not believe. The call that needed them ends with the same code.
+    Keys,
     /// A service's check of a signature.
     Verify,
     /// A service's opening of an exchange.
@@ -24,6 +26,7 @@ impl Operation {
     pub fn name(self) -> &'static str {
         match self {
             Self::Call => "call",
+            Self::Keys => "keys",
             Self::Verify => "verify",
             Self::Open => "open",
             Self::Serve => "serve",

@@ -19,6 +19,9 @@ enum Segment {
     Parameter(String),
 }
 
+const FOREIGN: Error =
+    Error::Malformed("a pattern has {name} for one segment, {name..} for all that follow; no * and :name");
+
 impl PathPattern {
     pub(crate) fn parse(pattern: &str) -> Result<Self> {
         let malformed = Error::Malformed("a pattern is a path with {name} segments, and {name..} at its end");
@@ -39,6 +42,8 @@ impl PathPattern {
         let segment = |part: &str| match name(part) {
             Some(name) => Ok(Segment::Parameter(name)),
             None if part.contains(['{', '}']) => Err(malformed),
+            // Other frameworks' parameters. As literals they would cover nothing, and the app would learn of it at its first request.
+            None if part.contains('*') || part.starts_with(':') => Err(FOREIGN),
             None => Ok(Segment::Fixed(part.into())),
         };
         Ok(Self { segments: parts.into_iter().map(segment).collect::<Result<_>>()?, tail })
@@ -111,7 +116,9 @@ mod tests {
         ] {
             assert!(find(pattern, path).is_none(), "{pattern} {path}");
         }
-        for pattern in ["notes", "/{", "/{}", "/{a..}/b", "/x{a}", "/{a b}"] {
+        for pattern in
+            ["notes", "/{", "/{}", "/{a..}/b", "/x{a}", "/{a b}", "/orders/*", "/a/:id", "/*rest", "/a*"]
+        {
             assert_eq!(PathPattern::parse(pattern).unwrap_err().code(), "Malformed", "{pattern}");
         }
     }

@@ -112,10 +112,10 @@ pub struct Rule {
 
 impl Rule {
     /// A rule for `pattern` under `origin`. A segment `{name}` of the pattern stands for any one segment that is not empty;
-    /// `{name..}` at its end for all that follow.
+    /// `{name..}` at its end for all that follow, of which there is at least one: `/files/{rest..}` does not cover `/files`.
     ///
     /// # Errors
-    /// [`Error::Malformed`] for an origin or pattern that is not one.
+    /// [`Error::Malformed`] for an origin or pattern that is not one; also for `*` and `:name`, which other routers take.
     pub fn at(origin: &str, pattern: &str) -> Result<Self> {
         Ok(Self {
             origin: Origin::parse(origin)?,

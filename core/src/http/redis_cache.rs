@@ -26,7 +26,7 @@ if redis.call('SET', KEYS[1], 1, 'NX', 'EX', ARGV[2]) then return 'new' end
 return 'seen'
 ";
 
-/// A [`ReplayCache`] in Redis (6.2 or later, or what speaks its protocol, with `EVAL`).
+/// A [`ReplayCache`] in Redis (6.2 or later, or what speaks its protocol, with `EVAL`). Feature `redis`.
 ///
 /// Like the one in memory it refuses requests that were made before it began ([`Error::Expired`]): after a restart without persistence
 /// or `FLUSHALL` nothing of before is let in again. When it is full or out of reach, requests are refused ([`Error::Store`]). It sees

@@ -197,8 +197,16 @@ impl SealedResource {
 
 /// Refuses a version below one that was seen of this context.
 pub(crate) fn remember(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
-    let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    seen.advance(&name, version)
+    seen.advance(&thing(context)?, version)
+}
+
+/// The same, before it is written.
+pub(crate) fn check_version(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
+    seen.check(&thing(context)?, version)
+}
+
+fn thing(context: &SealContext) -> Result<String> {
+    Ok(context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// One item of a list.

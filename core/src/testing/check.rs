@@ -15,13 +15,18 @@ const MAX_CALL: Duration = Duration::from_secs(30);
 /// The statuses of a gate. Every other one comes from behind it, from an app that has read the request.
 const REFUSALS: [u16; 3] = [400, 401, 403];
 
+/// What is most often the reason that tampering with an answer goes unnoticed, and lies in the test.
+const NOT_NOTICED: &str = "read its answer to the end in it, and return what fails, of a list each item's error too; \
+    a write that believes nothing of its answer is added with .write";
+
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Calling<'a> = Pin<Box<dyn Future<Output = std::result::Result<(), BoxError>> + 'a>>;
 
 /// Runs an app's calls through a [`Recorder`] that tampers with them, and says what was not refused.
 ///
-/// Each call runs once as it is and once for each [`Tampering`], so it must be able to run repeatedly. Tampering with an answer is
-/// refused if the call is an error: read the whole answer in it. Tampering with a request is refused if the server answers 400, 401 or 403, or
+/// Each call runs once as it is and once for each [`Tampering`], 18 times in all, so it must be able to run repeatedly. Tampering with an
+/// answer is refused if the call is an error: read the whole answer in it, and return what fails, of a list each item's error too
+/// (`Response::into_list`). A write that believes nothing of its answer is added with [`OpacityCheck::write`]. Tampering with a request is refused if the server answers 400, 401 or 403, or
 /// closes the connection; or, for GET and HEAD, if the call is an error. The service's key document is left alone.
 ///
 /// ```
@@ -31,8 +36,8 @@ type Calling<'a> = Pin<Box<dyn Future<Output = std::result::Result<(), BoxError>
 ///
 /// let body = Canary::new("note body")?;
 /// OpacityCheck::new(&recorder, &Canaries::from([&body]))
-///     .call("save", |url| client.post(&format!("{url}/notes/17")).body(body.text()).send())
-///     .call("list", |url| client.get(&format!("{url}/notes")).send())
+///     .call("save", |url| client.post(format!("{url}/notes/17")).body(body.text()).send())
+///     .call("list", |url| client.get(format!("{url}/notes")).send())
 ///     .run()
 ///     .await?
 ///     .assert_opaque();
@@ -203,7 +208,8 @@ impl Call<'_> {
         match (changed.as_slice(), tampering.is_of_request()) {
             ([], _) => (true, "does not apply: there is none in this call".to_owned()),
             (_, false) if !self.reads => (true, "not followed".to_owned()),
-            (_, false) => (failed, outcome.text()),
+            (_, false) if failed => (true, outcome.text()),
+            (_, false) => (false, format!("{}: {NOT_NOTICED}", outcome.text())),
             (changed, true) => {
                 let by_server = changed.iter().all(|request| is_refusal(request));
                 let is_read = changed.iter().all(|request| matches!(request.method.as_str(), "GET" | "HEAD"));

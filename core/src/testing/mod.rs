@@ -1,6 +1,6 @@
 //! The opacity kit: what an app developer runs in their own CI to see that nobody in between can read or change a call.
 //!
-//! A [`Recorder`] stands in front of the real server and keeps every byte. [`Canaries`] stand in the test data where secrets would. The
+//! Feature `testing`. A [`Recorder`] stands in front of the real server and keeps every byte. [`Canaries`] stand in the test data where secrets would. The
 //! [`OpacityReport`] says where one was seen: on the wire, and in the files that the server keeps. An [`OpacityCheck`] then does what a hostile
 //! network would do, and says what was not refused.
 //!
@@ -20,8 +20,8 @@
 //!
 //! let body = Canary::new("note body")?;
 //! let report = OpacityCheck::new(&recorder, &Canaries::from([&body]))
-//!     .call("save", |url| client.put(&format!("{url}/notes/17")).body(body.text()).send())
-//!     .call("list", |url| client.get(&format!("{url}/notes")).send())
+//!     .call("save", |url| client.put(format!("{url}/notes/17")).body(body.text()).send())
+//!     .call("list", |url| client.get(format!("{url}/notes")).send())
 //!     .run()
 //!     .await?;
 //! report.scan_folder("the/app's/data")?.assert_opaque();

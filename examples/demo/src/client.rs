@@ -89,12 +89,12 @@ impl Person {
     /// Puts this person's public keys into the server's directory.
     pub(crate) async fn publish(&self) -> Result<(), Failure> {
         let text = self.identity.recipient().to_string();
-        ok(self.client.put(&self.url(&format!("people/{}", self.name))).body(text).send().await?).map(drop)
+        ok(self.client.put(self.url(&format!("people/{}", self.name))).body(text).send().await?).map(drop)
     }
 
     /// Somebody's public keys from the server's directory. The server is not believed: the pin decides.
     pub(crate) async fn look_up(&self, name: &str, pin: &Pin) -> Result<Recipient, Failure> {
-        let found = ok(self.client.get(&self.url(&format!("people/{name}"))).send().await?)?;
+        let found = ok(self.client.get(self.url(&format!("people/{name}"))).send().await?)?;
         let recipient = Recipient::parse(&found.text().await?)?;
         pin.check(&recipient)?;
         Ok(recipient)
@@ -118,18 +118,18 @@ impl Person {
         text: &str,
         readers: &[&str],
     ) -> Result<(), Failure> {
-        let request = self.client.put(&self.url(&note.path())).to(&self.readers(readers)?).version(version);
+        let request = self.client.put(self.url(&note.path())).to(&self.readers(readers)?).version(version);
         ok(request.header("content-type", "text/plain; charset=utf-8").body(text).send().await?).map(drop)
     }
 
     /// GETs a note: it opens only if one of the contacts signed it, and if it is not older than the last one seen.
     pub(crate) async fn read(&self, note: Item) -> Result<Response, Failure> {
-        ok(self.client.get(&self.url(&note.path())).send().await?)
+        ok(self.client.get(self.url(&note.path())).send().await?)
     }
 
     /// GETs all notes. Each is what it holds, or why it does not open.
     pub(crate) async fn list(&self) -> Result<Vec<ListItem>, Failure> {
-        Ok(ok(self.client.get(&self.url("notes")).send().await?)?.into_list())
+        Ok(ok(self.client.get(self.url("notes")).send().await?)?.into_list())
     }
 
     /// Seals a file, 1 MiB at a time, and PUTs it. Its name and type travel inside. Gives the number of bytes sent.
@@ -155,7 +155,7 @@ impl Person {
     /// GETs a file and opens it as it comes in. It appears on the disk whole and verified, or not at all.
     pub(crate) async fn download(&self, item: Item, sender: &str) -> Result<(PathBuf, Finished), Failure> {
         let context = item.context();
-        let mut incoming = ok(self.client.get(&self.url(&item.path())).send().await?)?;
+        let mut incoming = ok(self.client.get(self.url(&item.path())).send().await?)?;
         let mut stream = OpenStream::new(&Opener::new(&*self.identity, &context).expect(self.only(sender)?));
         let path = self.home.join(format!("{}-{}", item.kind, item.id));
         let mut file = AtomicFile::create(&path)?;
@@ -175,7 +175,7 @@ impl Person {
     /// Lets `readers` and this person open a row, whatever its size: only its header is replaced.
     /// Gives the number of bytes that were received and sent.
     pub(crate) async fn share(&self, item: Item, sender: &str, readers: &[&str]) -> Result<usize, Failure> {
-        let response = ok(self.client.get(&self.url(&format!("{}/front", item.path()))).send().await?)?;
+        let response = ok(self.client.get(self.url(&format!("{}/front", item.path()))).send().await?)?;
         let revision = response.headers().text("etag")?.unwrap_or_default().to_owned();
         let front = response.bytes().await?;
         let (header, body_front) = split(&front)?;
@@ -201,7 +201,7 @@ impl Person {
 
     /// The same for a file.
     pub(crate) async fn revoke_file(&self, item: Item, readers: &[&str]) -> Result<u64, Failure> {
-        let envelope = ok(self.client.get(&self.url(&item.path())).send().await?)?.bytes().await?;
+        let envelope = ok(self.client.get(self.url(&item.path())).send().await?)?.bytes().await?;
         let (context, recipients) = (item.context(), self.readers(readers)?);
         let opener = Opener::new(&*self.identity, &context).expect(self.only(self.name)?);
         let current = version(Header::parse(&envelope)?.unverified_metadata());
@@ -218,13 +218,13 @@ impl Person {
     /// Asks the assistant: question and answer are sealed to it, in place.
     pub(crate) async fn ask(&self, question: &str) -> Result<Reply, Failure> {
         let question = Question { question: question.into() };
-        let reply = self.client.post(&self.url("assistant/ask")).bearer_auth(TOKEN).json(&question);
+        let reply = self.client.post(self.url("assistant/ask")).bearer_auth(TOKEN).json(&question);
         Ok(ok(reply.send().await?)?.json().await?)
     }
 
     /// Orders what the assistant counted: not to be done twice.
     pub(crate) async fn order(&self) -> Result<String, Failure> {
-        let order = self.client.post(&self.url("assistant/orders")).body("eighteen logs");
+        let order = self.client.post(self.url("assistant/orders")).body("eighteen logs");
         Ok(ok(order.send().await?)?.text().await?)
     }
 
@@ -249,12 +249,12 @@ impl Person {
 
     /// Reads a page for everybody: sealed, in place, unsigned.
     pub(crate) async fn help(&self) -> Result<String, Failure> {
-        Ok(ok(self.client.get(&self.url("assistant/public/help")).send().await?)?.text().await?)
+        Ok(ok(self.client.get(self.url("assistant/public/help")).send().await?)?.text().await?)
     }
 
     /// The same through the tunnel: nobody on the way learns even which page.
     pub(crate) async fn hours(&self) -> Result<String, Failure> {
-        Ok(ok(self.client.get(&self.url("assistant/public/hours")).send().await?)?.text().await?)
+        Ok(ok(self.client.get(self.url("assistant/public/hours")).send().await?)?.text().await?)
     }
 
     /// As after a new start of the app: what was learned of the service's keys has to be fetched, and is checked, anew.
@@ -263,7 +263,7 @@ impl Person {
     }
 
     async fn put_envelope(&self, item: Item, envelope: &[u8]) -> Result<(), Failure> {
-        let request = self.client.put(&self.url(&item.path())).header("content-type", ENVELOPE_MEDIA_TYPE);
+        let request = self.client.put(self.url(&item.path())).header("content-type", ENVELOPE_MEDIA_TYPE);
         ok(request.body(envelope).send().await?).map(drop)
     }
 
@@ -317,7 +317,7 @@ fn client(http: &reqwest::Client, policy: Policy, identity: &Arc<Identity>, seen
 }
 
 fn ok(response: Response) -> Result<Response, Failure> {
-    match response.status() {
+    match response.status().as_u16() {
         200..300 => Ok(response),
         status => Err(Failure::Status(status)),
     }

@@ -176,10 +176,24 @@ impl Caller {
         let ServiceTrust::Pins(pins) = self.policy.trust(origin)? else {
             return Err(Error::Misuse("the policy names no pins for this service"));
         };
-        let keys = TrustedKeys::verify(document, origin, pins, &self.seen, now)?;
+        let keys = TrustedKeys::verify(document, origin, pins, &self.seen, now);
+        let keys = keys.inspect_err(|error| self.tell_no_keys(*error))?;
         let config = keys.config(now)?.clone();
         self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), keys);
         Ok(config)
+    }
+
+    /// The error alone does not say whether it is of the keys or of the answer: `Unsealed` 401 is either.
+    fn tell_no_keys(&self, error: Error) {
+        let event = Event {
+            operation: Operation::Keys,
+            code: error.code(),
+            protection: "exchange",
+            size: 0,
+            duration: Duration::ZERO,
+            key_id: None,
+        };
+        tell(self.observer.as_deref(), event);
     }
 
     /// Forgets the key that the service does not know, unless another call has fetched a new one meanwhile.
@@ -226,7 +240,7 @@ impl CallRequest {
     }
 
     /// The body as JSON, with its content type.
-    pub fn json(self, body: &impl serde::Serialize) -> Self {
+    pub fn json<T: serde::Serialize + ?Sized>(self, body: &T) -> Self {
         match serde_json::to_vec(body) {
             Ok(bytes) => {
                 self.body(bytes).change_head(|head| head.headers.set("content-type", "application/json"))
@@ -249,7 +263,8 @@ impl CallRequest {
     }
 
     /// The version of a sealed resource, for readers to compare: count it up with every change. Once the service has taken it, this client
-    /// takes no older one; [`Error::Rejected`] then says that a higher one was seen before, and that readers will refuse what was sent.
+    /// takes no older one, and sends none: [`Error::Rejected`], before anything is sent. What has no version counts as 0, so once a resource
+    /// has versions every write of it needs one.
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self

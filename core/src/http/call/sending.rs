@@ -10,7 +10,7 @@ use crate::http::exchange::{
 };
 use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig};
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
-use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource, remember};
+use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource, check_version, remember};
 use crate::http::signature::SignedBody;
 use crate::identity::Recipient;
 use crate::suite::random_array;
@@ -63,18 +63,19 @@ impl Awaiting {
     /// rule opens and the caller has no keys; those of [`LastSeen::advance`](crate::http::LastSeen::advance) for a write that was taken.
     pub fn answered(self, status: u16, headers: Headers, redirected: bool) -> Result<Answered> {
         let unsealed = Error::Unsealed { status };
+        if let Awaited::Keys(exchanging) = &*self.0
+            && (redirected || status != 200 || headers.text("content-type") != Ok(Some(KEYS_MEDIA_TYPE)))
+        {
+            exchanging.asked.caller.tell_no_keys(unsealed);
+            return Err(unsealed);
+        }
         if redirected || (300..400).contains(&status) && status != 304 {
             return Err(unsealed);
         }
         let mut answer = ResponseHead::new(status).map_err(|_| unsealed)?;
         answer.headers = headers;
         let reading = match *self.0 {
-            Awaited::Keys(exchanging) => {
-                if status != 200 || answer.headers.text("content-type")? != Some(KEYS_MEDIA_TYPE) {
-                    return Err(unsealed);
-                }
-                Reading::Keys { exchanging, document: Vec::new() }
-            }
+            Awaited::Keys(exchanging) => Reading::Keys { exchanging, document: Vec::new() },
             Awaited::Exchange { exchanging, used, .. } if status == 400 => {
                 Reading::Problem { exchanging, used, answer, body: Vec::new() }
             }
@@ -107,6 +108,10 @@ pub(super) fn begin(caller: &Caller, request: CallRequest, now: u64) -> Result<S
         };
         let it = Stored { resource: resource.clone(), context, version };
         body = match body {
+            // An app that writes nothing writes an empty text: what readers find has to be an envelope.
+            CallBody::None if matches!(head.method.as_str(), "PUT" | "POST" | "PATCH") => {
+                CallBody::Whole(it.seal(caller, &mut head, &[], recipients.as_deref())?)
+            }
             CallBody::None => CallBody::None,
             CallBody::Whole(body) => {
                 CallBody::Whole(it.seal(caller, &mut head, &body, recipients.as_deref())?)
@@ -153,6 +158,8 @@ impl Stored {
     ) -> Result<Vec<u8>> {
         let context =
             self.context.as_ref().ok_or(Error::Misuse("give a request to a collection its context"))?;
+        // What readers would refuse is not sent. Without a version it counts as 0 there.
+        check_version(&caller.seen, context, self.version.unwrap_or(0))?;
         let content_type = head.headers.text("content-type")?;
         let signer = caller.signer()?;
         let sealed =

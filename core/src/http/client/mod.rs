@@ -2,7 +2,7 @@
 
 mod response;
 
-pub use response::Response;
+pub use response::{BytesStream, Response, StatusError};
 
 use super::call::{Answered, CallRequest, Caller, Outcome, Sending, SendingBody};
 use super::exchange::RequestBodySealer;
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Sends requests as a [`Policy`] says: sealed to a service, sealed to people, signed, or not at all.
 ///
-/// It has `reqwest`'s shape. Cheap to clone; clones share what they know of services' keys. Build the `reqwest::Client` with
+/// Feature `reqwest`. It has `reqwest`'s shape. Cheap to clone; clones share what they know of services' keys. Build the `reqwest::Client` with
 /// `redirect(Policy::none())`: an answer from another URL than the one asked is [`Error::Unsealed`], but the request has gone there then.
 /// What that client adds by itself, such as default headers and a cookie jar's cookies, travels **outside** of exchanges. Trust on first
 /// use needs a [`Client::last_seen`] that outlives the process. Source: SPEC §18 to §21.
@@ -87,40 +87,40 @@ impl Client {
     }
 
     /// A GET.
-    pub fn get(&self, url: &str) -> RequestBuilder {
+    pub fn get(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("GET", url)
     }
 
     /// A HEAD.
-    pub fn head(&self, url: &str) -> RequestBuilder {
+    pub fn head(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("HEAD", url)
     }
 
     /// A POST.
-    pub fn post(&self, url: &str) -> RequestBuilder {
+    pub fn post(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("POST", url)
     }
 
     /// A PUT.
-    pub fn put(&self, url: &str) -> RequestBuilder {
+    pub fn put(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("PUT", url)
     }
 
     /// A PATCH.
-    pub fn patch(&self, url: &str) -> RequestBuilder {
+    pub fn patch(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("PATCH", url)
     }
 
     /// A DELETE.
-    pub fn delete(&self, url: &str) -> RequestBuilder {
+    pub fn delete(&self, url: impl AsRef<str>) -> RequestBuilder {
         self.request("DELETE", url)
     }
 
     /// A request with any method. What is wrong with it is said by [`RequestBuilder::send`].
-    pub fn request(&self, method: &str, url: &str) -> RequestBuilder {
+    pub fn request(&self, method: impl AsRef<str>, url: impl AsRef<str>) -> RequestBuilder {
         // What is no URL here is none there either: the empty text.
-        let url = reqwest::Url::parse(url).map(String::from).unwrap_or_default();
-        let request = CallRequest::new(method, &url);
+        let url = reqwest::Url::parse(url.as_ref()).map(String::from).unwrap_or_default();
+        let request = CallRequest::new(method.as_ref(), &url);
         RequestBuilder { client: self.clone(), request, stream: None, timeout: None }
     }
 
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// A request that is being put together.
+/// A request that is being put together. Feature `reqwest`.
 #[must_use]
 pub struct RequestBuilder {
     client: Client,
@@ -143,13 +143,13 @@ type ByteStream = Pin<Box<dyn Stream<Item = std::io::Result<Bytes>> + Send>>;
 
 impl RequestBuilder {
     /// Adds a field.
-    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.request = self.request.header(name, value);
+    pub fn header(mut self, name: impl AsRef<str>, value: impl AsRef<[u8]>) -> Self {
+        self.request = self.request.header(name.as_ref(), value);
         self
     }
 
     /// Adds `Authorization: Bearer …`. It travels inside an exchange, unless the rule exposes it.
-    pub fn bearer_auth(self, token: &str) -> Self {
+    pub fn bearer_auth(self, token: impl std::fmt::Display) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }
 
@@ -170,7 +170,7 @@ impl RequestBuilder {
     }
 
     /// The body as JSON, with its content type.
-    pub fn json(mut self, body: &impl serde::Serialize) -> Self {
+    pub fn json<T: serde::Serialize + ?Sized>(mut self, body: &T) -> Self {
         self.request = self.request.json(body);
         self
     }
@@ -182,7 +182,8 @@ impl RequestBuilder {
     }
 
     /// The version of a sealed resource, for readers to compare: count it up with every change. Once the service has taken it, this client
-    /// takes no older one; [`Error::Rejected`] then says that a higher one was seen before, and that readers will refuse what was sent.
+    /// takes no older one, and sends none: [`Error::Rejected`], before anything is sent. What has no version counts as 0, so once a resource
+    /// has versions every write of it needs one.
     pub fn version(mut self, version: u64) -> Self {
         self.request = self.request.version(version);
         self
@@ -251,7 +252,7 @@ impl RequestBuilder {
             let mut answer = awaiting.answered(outer.status().as_u16(), headers, *outer.url() != asked)?;
             let outcome = loop {
                 match answer {
-                    Answered::Passing(passing) => return Ok(Response::passing(passing, outer)),
+                    Answered::Passing(passing) => return Response::passing(passing, outer),
                     Answered::Reading(receiving) => match outer.chunk().await.map_err(network)? {
                         Some(piece) => answer = receiving.push(&piece)?,
                         None => break receiving.finish(unix_now())?,
@@ -260,8 +261,8 @@ impl RequestBuilder {
             };
             match outcome {
                 Outcome::Again(again) => sending = again,
-                Outcome::Done(received) => return Ok(Response::whole(received)),
-                Outcome::List(list) => return Ok(Response::list(list).await),
+                Outcome::Done(received) => return Response::whole(received),
+                Outcome::List(list) => return Response::list(list).await,
             }
         }
     }
@@ -276,8 +277,11 @@ fn network(error: reqwest::Error) -> Error {
         Error::Network("no connection")
     } else if error.is_body() || error.is_decode() {
         Error::Network("the connection broke")
-    } else {
+    } else if error.is_builder() {
         Error::Network("the request could not be sent")
+    } else {
+        // The other side may have read all of it, and fallen over after it had done what was asked.
+        Error::Network("no answer came, and the request may have been carried out")
     }
 }
 
@@ -321,7 +325,7 @@ impl Stream for SealingStream {
     }
 }
 
-/// The same client for stacks that are built of tower services. A response's extensions hold the [`Sender`](super::Sender) of a sealed resource,
+/// The same client for stacks that are built of tower services (feature `tower`). A response's extensions hold the [`Sender`](super::Sender) of a sealed resource,
 /// and the `Vec<ListItem>` of a list.
 #[cfg(feature = "tower")]
 impl tower_service::Service<http::Request<Bytes>> for Client {
@@ -335,7 +339,7 @@ impl tower_service::Service<http::Request<Bytes>> for Client {
 
     fn call(&mut self, request: http::Request<Bytes>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let mut builder = self.request(parts.method.as_str(), &parts.uri.to_string());
+        let mut builder = self.request(parts.method.as_str(), parts.uri.to_string());
         for (name, value) in &parts.headers {
             builder = builder.header(name.as_str(), value.as_bytes());
         }
@@ -343,7 +347,7 @@ impl tower_service::Service<http::Request<Bytes>> for Client {
             builder = builder.body(body);
         }
         Box::pin(async move {
-            let answer = builder.send().await?;
+            let mut answer = builder.send().await?;
             let mut response = http::Response::builder().status(answer.status());
             for (name, value) in answer.headers().iter() {
                 response = response.header(name, value);
@@ -351,10 +355,13 @@ impl tower_service::Service<http::Request<Bytes>> for Client {
             if let Some(signer) = answer.signer() {
                 response = response.extension(super::Sender(signer));
             }
-            if !answer.list.is_empty() {
-                response = response.extension(answer.list.clone());
-            }
-            let body = answer.bytes().await?.into();
+            let body = match answer.take_list() {
+                Some(list) => {
+                    response = response.extension(list);
+                    Bytes::new()
+                }
+                None => answer.bytes().await?.into(),
+            };
             response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))
         })
     }

@@ -7,21 +7,27 @@ use crate::http::call::{PassingAnswer, PassingBody, Received, ReceivedList};
 use crate::http::message::{Headers, ResponseHead};
 use crate::http::resource::ListItem;
 use crate::suite::Signer;
-use std::task::Poll;
+use bytes::Bytes;
+use futures_core::Stream;
+use reqwest::StatusCode;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-/// An answer whose protection was verified as its rule demands.
+/// An answer whose protection was verified as its rule demands. Feature `reqwest`.
 pub struct Response {
+    status: StatusCode,
     head: ResponseHead,
     body: ResponseBody,
     signer: Option<Signer>,
     about: Option<About>,
-    pub(super) list: Vec<ListItem>,
     /// How much of what is still to come is read as a whole.
     max_body: u64,
 }
 
 enum ResponseBody {
     Whole(Vec<u8>),
+    List(Vec<ListItem>),
     Passing {
         outer: Box<reqwest::Response>,
         /// Gone after the end.
@@ -33,19 +39,24 @@ enum ResponseBody {
 }
 
 impl Response {
-    pub(super) fn whole(received: Received) -> Self {
-        let Received { head, body, signer, about } = received;
-        let body = ResponseBody::Whole(body);
-        Self { head, body, signer, about, list: Vec::new(), max_body: u64::MAX }
+    fn new(head: ResponseHead, body: ResponseBody, max_body: u64) -> Result<Self> {
+        let status = StatusCode::from_u16(head.status).map_err(|_| Error::Malformed("a status"))?;
+        Ok(Self { status, head, body, signer: None, about: None, max_body })
     }
 
-    pub(super) fn passing(answer: PassingAnswer, outer: reqwest::Response) -> Self {
+    pub(super) fn whole(received: Received) -> Result<Self> {
+        let Received { head, body, signer, about } = received;
+        let response = Self::new(head, ResponseBody::Whole(body), u64::MAX)?;
+        Ok(Self { signer, about, ..response })
+    }
+
+    pub(super) fn passing(answer: PassingAnswer, outer: reqwest::Response) -> Result<Self> {
         let PassingAnswer { head, front, body, max_body } = answer;
         let body = ResponseBody::Passing { outer: Box::new(outer), body: Some(body), ready: front };
-        Self { head, body, signer: None, about: None, list: Vec::new(), max_body }
+        Self::new(head, body, max_body)
     }
 
-    pub(super) async fn list(mut received: ReceivedList) -> Self {
+    pub(super) async fn list(mut received: ReceivedList) -> Result<Self> {
         let mut list = Vec::new();
         for item in received.by_ref() {
             list.push(item);
@@ -60,13 +71,22 @@ impl Response {
             })
             .await;
         }
-        Self { list, ..Self::whole(Received::new(received.head, Vec::new())) }
+        Self::new(received.head, ResponseBody::List(list), u64::MAX)
     }
 
     /// The status: of an exchange the inner one; of a sealed resource what the server says.
     #[must_use]
-    pub fn status(&self) -> u16 {
-        self.head.status
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Itself, unless its status is one of an error: 400 to 599.
+    ///
+    /// # Errors
+    /// [`StatusError`]. It is no [`Error`]: the app's own answer came, as it was protected.
+    pub fn error_for_status(self) -> std::result::Result<Self, StatusError> {
+        let is_error = self.status.is_client_error() || self.status.is_server_error();
+        if is_error { Err(StatusError(self.status)) } else { Ok(self) }
     }
 
     /// The fields, likewise.
@@ -87,16 +107,21 @@ impl Response {
         self.about.as_ref()
     }
 
-    /// The items of a list of sealed resources, each with what it holds or why it does not open.
+    /// The items of a list of sealed resources, each with what it holds or why it does not open; of another answer, none.
     #[must_use]
-    pub fn into_list(self) -> Vec<ListItem> {
-        self.list
+    pub fn into_list(mut self) -> Vec<ListItem> {
+        self.take_list().unwrap_or_default()
+    }
+
+    pub(super) fn take_list(&mut self) -> Option<Vec<ListItem>> {
+        if let ResponseBody::List(list) = &mut self.body { Some(std::mem::take(list)) } else { None }
     }
 
     /// The whole body.
     ///
     /// # Errors
-    /// [`Error::Truncated`] if its end is missing, [`Error::Rejected`] if it was altered, [`Error::TooLarge`] above the client's limit, [`Error::Network`].
+    /// [`Error::Truncated`] if its end is missing, [`Error::Rejected`] if it was altered, [`Error::TooLarge`] above the client's limit,
+    /// [`Error::Misuse`] of a list, which [`Response::into_list`] gives; [`Error::Network`].
     pub async fn bytes(mut self) -> Result<Vec<u8>> {
         let mut body = Vec::new();
         while let Some(piece) = self.chunk().await? {
@@ -142,6 +167,12 @@ impl Response {
         next
     }
 
+    /// The body piece by piece, as [`Response::chunk`] gives it: **only an end without an error says that nothing was cut off**. An error
+    /// is the last thing that comes.
+    pub fn bytes_stream(self) -> BytesStream {
+        BytesStream(Reading::Idle(Some(Box::new(self))))
+    }
+
     /// Whoever stops waiting for it loses nothing.
     async fn next_piece(&mut self) -> Result<Option<Vec<u8>>> {
         match &mut self.body {
@@ -157,10 +188,64 @@ impl Response {
                     opening.finish(ready)?;
                 }
             },
+            ResponseBody::List(_) => Err(Error::Misuse("a list is read with into_list")),
             ResponseBody::Failed(error) => Err(*error),
         }
     }
 }
+
+/// The body of a [`Response`] as a stream. Feature `reqwest`.
+pub struct BytesStream(Reading);
+
+enum Reading {
+    /// Gone after the end, or an error.
+    Idle(Option<Box<Response>>),
+    Waiting(Pin<Box<dyn Future<Output = Read> + Send>>),
+}
+
+type Read = (Box<Response>, Result<Option<Vec<u8>>>);
+
+impl Stream for BytesStream {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            match &mut self.0 {
+                Reading::Idle(response) => {
+                    let Some(mut response) = response.take() else { return Poll::Ready(None) };
+                    self.0 = Reading::Waiting(Box::pin(async move {
+                        let next = response.chunk().await;
+                        (response, next)
+                    }));
+                }
+                Reading::Waiting(waiting) => {
+                    let (response, next) = ready!(waiting.as_mut().poll(context));
+                    let goes_on = matches!(next, Ok(Some(_)));
+                    self.0 = Reading::Idle(goes_on.then_some(response));
+                    return Poll::Ready(next.map(|piece| piece.map(Bytes::from)).transpose());
+                }
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for BytesStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BytesStream")
+    }
+}
+
+/// The status of an answer that [`Response::error_for_status`] takes for an error. Feature `reqwest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusError(pub StatusCode);
+
+impl std::fmt::Display for StatusError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the service answered {}", self.0)
+    }
+}
+
+impl std::error::Error for StatusError {}
 
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -10,7 +10,7 @@ use crate::http::encapsulation::{
     ChunkOpener, ChunkReader, ChunkWriter, Form, RequestSealing, ResponseSecret,
 };
 use crate::http::keys::KeyConfig;
-use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
+use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target, unix_seconds};
 use crate::layout::padded_len;
 use crate::suite::ResponseKey;
 use serde::Deserializer;
@@ -124,7 +124,8 @@ impl<'a> RequestSealer<'a> {
     /// Seals a request whose body is here. `now` is in Unix seconds.
     ///
     /// # Errors
-    /// [`Error::Misuse`] for a GET or HEAD with a body, for a field that cannot be exposed, and for fields that begin with `sealwire-`;
+    /// [`Error::Misuse`] for a GET or HEAD with a body, for a field that cannot be exposed, for fields that begin with `sealwire-`, and
+    /// for a time beyond the year 3000, which is one in milliseconds;
     /// [`Error::TooLarge`] if a request without a body does not fit into a field of 6 KiB.
     pub fn seal(self, head: RequestHead, body: &[u8], now: u64) -> Result<(SealedRequest, ResponseOpener)> {
         let bodyless =
@@ -216,7 +217,7 @@ impl<'a> RequestSealer<'a> {
     fn inner(&self, mut head: RequestHead, mode: &str, now: u64) -> Result<RequestHead> {
         refuse_reserved(&head.headers)?;
         head.headers.remove("content-length");
-        head.headers.set("date", http_date(now))?;
+        head.headers.set("date", http_date(unix_seconds(now)?))?;
         head.headers.set(field::MODE, mode)?;
         if let Some(signer) = &self.signer {
             head.headers.set(field::SIGNER, signer)?;
@@ -264,7 +265,7 @@ pub(crate) fn describes_message(name: &str) -> bool {
 
 /// IMF-fixdate of RFC 9110 §5.6.7.
 fn http_date(now: u64) -> String {
-    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now.min(253_402_300_799)))
+    httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now))
 }
 
 /// Seals the body of a request, piece by piece. Each piece can be read at once on the other side.

@@ -105,7 +105,8 @@ impl Gate {
     }
 
     /// Verifies signatures only: for a gateway, or for a service that only stores. It holds no key that decrypts. Give it a verifier
-    /// with [`Gate::verify`]; without one it refuses everything.
+    /// with [`Gate::verify`]; without one it refuses everything. A GET or HEAD of [`KEYS_PATH`], without query and body, comes through
+    /// unsigned: the keys of the service behind it are public, and signed.
     #[must_use]
     pub fn gateway(origin: Origin) -> Self {
         Self::with(PublicUrl::new(origin), None)
@@ -254,6 +255,11 @@ impl Gate {
         if let Some(published) = self.publish(method, path, now) {
             return published.map(Entering::Answer).map_err(|error| Refusal::new(Operation::Open, error));
         }
+        // What is public and signed: a gateway has no keys of its own, and clients ask for those of the service behind it, unsigned.
+        let is_gateway = self.rules.exchanges.is_none() && self.rules.verifier.is_some();
+        if is_gateway && matches!(method, "GET" | "HEAD") && path_and_query == KEYS_PATH && !has_body {
+            return Ok(Entering::Plain);
+        }
         let demand = self.demand(path);
         // Before anything is read of it: what is let in as it is need not be what we take.
         if !demand.exchange && !demand.signature {
@@ -388,7 +394,7 @@ impl Gate {
 pub enum Entering {
     /// It is answered here: a preflight, or who asks for the service's keys.
     Answer(Answer),
-    /// The app gets it as it is: nothing of it was looked at but its path.
+    /// The app gets it as it is: nothing of it was looked at but its method and path.
     Plain,
     /// Its body is to be read.
     Body(Arriving),

@@ -193,10 +193,10 @@ fn somebody_elses_body() {
 /// A `Vec` that grew would have left private keys behind it.
 #[test]
 fn what_is_saved_is_written_once() {
-    let mut keys = ServiceKeys::generate_with(Kem::XWing, Aead::Aes256Gcm, 1, u64::MAX - 1).unwrap();
-    (1..16).try_for_each(|_| keys.rotate(u64::MAX - 1)).unwrap();
+    let mut keys = ServiceKeys::generate_with(Kem::XWing, Aead::Aes256Gcm, 9, NOW).unwrap();
+    (1..16).try_for_each(|_| keys.rotate(NOW)).unwrap();
     for key in keys.keys.iter_mut().map(|key| Arc::get_mut(key).unwrap()) {
-        (key.id, key.serial, key.from) = (255, u64::MAX, u64::MAX);
+        (key.id, key.serial, key.from, key.expires) = (255, u64::MAX, u64::MAX, u64::MAX);
     }
     (keys.serial, keys.last_id) = (u64::MAX, 255);
     let written = keys.write(NOW);

@@ -10,10 +10,10 @@ use http_body_util::combinators::UnsyncBoxBody;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-/// What a body can fail with.
+/// What a body can fail with. Feature `tower`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The body of the requests that the app gets, and of the responses that leave.
+/// The body of the requests that the app gets, and of the responses that leave. Feature `tower`.
 pub struct LayerBody(UnsyncBoxBody<Bytes, BoxError>);
 
 impl Body for LayerBody {

@@ -34,13 +34,13 @@ const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many requests the default replay cache remembers: of the order of 100 MB when full.
 const DEFAULT_REPLAY_CAPACITY: usize = 1_000_000;
 
-/// Who sent a request, in its extensions, if it was signed.
+/// Who sent a request, in its extensions, if it was signed. Feature `tower`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sender(pub Signer);
 
 /// Opens exchanges and verifies signatures in front of an app, and refuses what is neither.
 ///
-/// Wrap the whole app in it, not single routes: a tunnelled request comes to another path than it is for.
+/// Feature `tower`. Wrap the whole app in it, not single routes: a tunnelled request comes to another path than it is for.
 /// Everything is demanded everywhere, unless a path is excepted by name. Requests are refused with an `application/problem+json` that does
 /// not say why. Memory for bodies is bounded over all requests together (256 MiB). Source: SPEC §18 to §21.
 ///
@@ -86,7 +86,8 @@ impl SealwireLayer {
     }
 
     /// Verifies signatures only: for a gateway, or for a service that only stores. It holds no key that decrypts. Give it a verifier
-    /// with [`SealwireLayer::verify`]; without one it refuses everything.
+    /// with [`SealwireLayer::verify`]; without one it refuses everything. A GET or HEAD of [`KEYS_PATH`](super::KEYS_PATH), without query and body, comes through
+    /// unsigned: the keys of the service behind it are public, and signed.
     #[must_use]
     pub fn gateway(origin: Origin) -> Self {
         Self::with(Gate::gateway(origin))
@@ -244,7 +245,7 @@ impl<S> tower_layer::Layer<S> for SealwireLayer {
     }
 }
 
-/// An app with a [`SealwireLayer`] around it.
+/// An app with a [`SealwireLayer`] around it. Feature `tower`.
 #[derive(Clone)]
 pub struct SealwireService<S> {
     shared: Arc<Shared>,

@@ -4,7 +4,7 @@ use super::body::{BodyProof, read_beginning};
 use super::fields::{Input, integer, string};
 use super::{ALGORITHM, CONTENT_DIGEST, EXCHANGE_HEAD, LABEL, TAG, VALIDITY, covered};
 use crate::error::{Error, Result};
-use crate::http::message::RequestHead;
+use crate::http::message::{RequestHead, unix_seconds};
 use crate::identity::Identity;
 use crate::suite::{random_array, sha256};
 use base64ct::{Base64, Encoding};
@@ -70,11 +70,12 @@ impl<'i> RequestSigner<'i> {
     /// is sent again. Change nothing that is covered afterwards.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if the fields fit another kind of body, or the signature's own fields are to be covered. [`Error::Malformed`]
+    /// [`Error::Misuse`] if the fields fit another kind of body, the signature's own fields are to be covered, or the time is beyond the
+    /// year 3000. [`Error::Malformed`]
     /// if a covered field comes twice, or is not ASCII, or if signatures that are there are no signatures.
     /// [`Error::TooLarge`] above a limit of SPEC "Origin". The head is then as it was.
     pub fn sign(&self, head: &mut RequestHead, body: SignedBody<'_>, now: u64) -> Result<()> {
-        let mut signed = head.clone();
+        let (mut signed, now) = (head.clone(), unix_seconds(now)?);
         let has_body = match body {
             SignedBody::None | SignedBody::Whole([]) => false,
             SignedBody::Whole(bytes) => {
