@@ -263,7 +263,7 @@ fn a_sink_that_fails() {
     let sealer = Sealer::new(&context).to(ALICE.recipient());
     let mut writer = SealWriter::new(Full(100_000), &sealer).unwrap();
     let error = writer.write_all(&vec![1; 3_000_000]).unwrap_err();
-    assert_eq!(sealwire::Error::from(error).code(), "Store");
+    assert_eq!(Error::from(error).code(), "Store");
     assert_eq!(sealwire::Error::from(writer.finish().map(drop).unwrap_err()).code(), "Misuse");
 
     let mut cut = SealWriter::new(Vec::new(), &sealer).unwrap();
