@@ -266,14 +266,14 @@ impl SealTo<'_> {
             }
             Self::Anonymous(recipient) => lock_hpke(recipient, None, key, h_fixed),
             Self::Passphrase(passphrase) => {
-                let salt = random_array::<16>()?;
+                let salt = passphrase.salt()?;
                 let Argon2Costs { memory, passes, lanes } = passphrase.costs;
                 let open = OpenFields::new(PASSPHRASE)
                     .and(1, |w| w.bytes(&salt))
                     .and(2, |w| w.uint(memory.into()))
                     .and(3, |w| w.uint(passes.into()))
                     .and(4, |w| w.uint(lanes.into()));
-                let slot_key = passphrase.slot_key(&salt, passphrase.costs, &open.binding(h_fixed))?;
+                let slot_key = passphrase.slot_key(&salt, &open.binding(h_fixed))?;
                 Ok(open.and(CT, |w| w.bytes(&seal0(&slot_key, &[], key))).map())
             }
             Self::Key(symmetric) => {

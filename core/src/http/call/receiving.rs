@@ -8,6 +8,7 @@ use crate::http::exchange::{Problem, ResponseStream};
 use crate::http::keys::{KeyConfig, MAX_DOCUMENT};
 use crate::http::message::ResponseHead;
 use crate::http::resource::{ENVELOPE_MEDIA_TYPE, Entry, ListItem, SealedResource};
+use crate::identity::UnlockBudget;
 use crate::opener::SignedBy;
 use crate::suite::Signer;
 use std::sync::Arc;
@@ -192,7 +193,8 @@ fn done(asked: Asked, mut head: ResponseHead, body: Vec<u8>) -> Result<Outcome> 
     if method == "GET" && resource.is_list() {
         caller.unlock()?;
         let entries = resource.read_list(&head, &body)?.into_iter();
-        return Ok(Outcome::List(ReceivedList { head, caller, resource, entries }));
+        let budget = UnlockBudget::default();
+        return Ok(Outcome::List(ReceivedList { head, caller, resource, entries, budget }));
     }
     let is_envelope = method != "HEAD" && head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
     Ok(Outcome::Done(match context {
@@ -220,6 +222,7 @@ pub struct ReceivedList {
     caller: Caller,
     resource: Arc<SealedResource>,
     entries: std::vec::IntoIter<Entry>,
+    budget: UnlockBudget,
 }
 
 impl Iterator for ReceivedList {
@@ -229,7 +232,7 @@ impl Iterator for ReceivedList {
         let entry = self.entries.next()?;
         // The keys were there when the list came.
         let keys = self.caller.unlock().ok()?;
-        Some(self.resource.open_entry(entry, &self.head, keys, &self.caller.seen))
+        Some(self.resource.open_entry(entry, &self.head, keys, &mut self.budget, &self.caller.seen))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
