@@ -706,6 +706,38 @@ async fn slow_bodies_are_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_leave_memory_to_the_signed() {
+    let service = Service::start(|layer| layer.verify(known_devices()).unsigned("/login").unwrap()).await;
+    let unsigned = || service.craft("POST", "/login").body(b"hello").seal(&service).0;
+    let signed = || service.craft("POST", "/a").body(b"hello").signed_by(&DEVICE).seal(&service).0;
+    let front = unsigned().body[..39].to_vec();
+    let head = "POST /login HTTP/1.1\r\nhost: x\r\ncontent-type: message/ohttp-req\r\n";
+    let head = format!("{head}content-length: 9900000\r\n\r\n");
+    let mut strangers = Vec::new();
+    // As much as there is, to the last bytes.
+    for size in [9_800_000, 9_800_000, 500_000, 30_000, 2_000, 200] {
+        for _ in 0..14 {
+            let mut stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&front).await.unwrap();
+            // Who gets no more memory is cut off.
+            drop(stream.write_all(&vec![7; size]).await);
+            strangers.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    refused(&service, &unsigned(), 503, Operation::Open, "Store").await;
+    assert_eq!(signed().send(&service).await.status, 200);
+    drop(strangers);
+    let freed = async {
+        while unsigned().send(&service).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copied_layer_keeps_what_it_is_told() {
     let origin = Origin::parse("https://api.example.com").unwrap();
     let base = SealwireLayer::exchanges(ExchangeService::new(origin, service_keys()), person());

@@ -60,6 +60,13 @@ impl Arriving {
         Self { passing, check, incoming: Incoming::Signed { body: Vec::new() } }
     }
 
+    /// Whether one of the verifier's keys has signed it. Whether it is the first time is not known yet. Until the exchange of any other is
+    /// opened it is a stranger's: do not let those together hold all the memory that there is for bodies.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.passing.verified.is_some()
+    }
+
     /// Takes the next piece of the body.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ impl Shared {
             }
             Entering::Body(arriving) => arriving,
         };
-        let mut held = Held::new(&self.budget);
+        let mut held = Held::new(&self.budget, arriving.is_signed());
         let arrived = self.read(arriving, &mut body, &mut held).await?;
         let admitted = self.check(arrived).await?;
         let request = match self.request(&admitted, parts) {

@@ -42,7 +42,8 @@ pub struct Sender(pub Signer);
 ///
 /// Wrap the whole app in it, not single routes: a tunnelled request comes to another path than it is for.
 /// Everything is demanded everywhere, unless a path is excepted by name. Requests are refused with an `application/problem+json` that does
-/// not say why. Memory for bodies is bounded over all requests together (256 MiB). Source: SPEC §18 to §21.
+/// not say why. Memory for bodies is bounded over all requests together: 256 MiB, of which
+/// those that nobody signed have half. Source: SPEC §18 to §21.
 ///
 /// **Behind nginx** everything that looks at method and path works as it is: routing, `limit_req`, logs. Requests need
 /// `location = /.well-known/sealwire-keys` to come here, and fit into the header buffers that nginx has anyway (the longest field is 6 KiB, its
