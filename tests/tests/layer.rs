@@ -282,6 +282,27 @@ async fn instances_that_share_a_cache_share_what_they_have_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_fill_no_cache_but_their_own() {
+    let cache = |capacity| Arc::new(MemoryReplayCache::new(capacity, now() - 1000));
+    let service = Service::start(|layer| {
+        let layer = layer.verify(known_devices()).unsigned("/login").unwrap().enforce_idempotency_keys();
+        layer.replay_apart(cache(20), cache(10))
+    })
+    .await;
+    // What has no effect twice has no idempotency id, so each takes one place.
+    let stranger = |n: u32| service.craft("GET", "/login").header("idempotency-key", &format!("\"{n}\""));
+    for n in 0..10 {
+        assert_eq!(stranger(n).seal(&service).0.send(&service).await.status, 200, "{n}");
+    }
+    refused(&service, &stranger(10).seal(&service).0, 503, Operation::Open, "Store").await;
+    let device = honest(&service, "GET", "/a");
+    assert_eq!(device.send(&service).await.status, 200);
+    refused(&service, &device, 401, Operation::Verify, "Replayed").await;
+    let key = || with_body(&service);
+    assert_eq!(key().send(&service).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_needs_public_keys_alone() {
     let service = Service::gateway(|layer| layer.verify(known_devices()).max_body(1000)).await;
     let put = |body: &[u8]| service.craft("PUT", "/store/1").body(body).signed_by(&DEVICE);

@@ -179,7 +179,8 @@ impl Gate {
     }
 
     /// Refuses a second request with the same `Idempotency-Key`, so that clients may repeat what they do not know the outcome of.
-    /// The answer is 409, sealed.
+    /// The answer is 409, sealed. Not for GET, HEAD and OPTIONS. **Only as long as the replay cache remembers**: what lost its memory
+    /// between the two lets the second in.
     #[must_use]
     pub fn enforce_idempotency_keys(self) -> Self {
         self.change(|rules| rules.enforce_idempotency = true)

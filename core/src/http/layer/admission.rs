@@ -86,7 +86,8 @@ impl Shared {
                 Check::Admitted(admitted) => return Ok(admitted),
                 Check::Remember(remember) => {
                     let (id, made, until) = (remember.id, remember.made, remember.until);
-                    let fresh = self.replay.insert(id, made, until, unix_now()).await;
+                    let cache = if remember.signed { &self.replay } else { &self.replay_unsigned };
+                    let fresh = cache.insert(id, made, until, unix_now()).await;
                     remember.inserted(fresh, unix_now())?
                 }
             }

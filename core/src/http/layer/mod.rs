@@ -31,7 +31,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many requests the default replay cache remembers: of the order of 100 MB when full.
+/// How many requests each of the two default replay caches remembers: of the order of 100 MB when full.
 const DEFAULT_REPLAY_CAPACITY: usize = 1_000_000;
 
 /// Who sent a request, in its extensions, if it was signed.
@@ -74,6 +74,7 @@ pub struct SealwireLayer {
 struct Shared {
     gate: Gate,
     replay: Arc<dyn ReplayCache>,
+    replay_unsigned: Arc<dyn ReplayCache>,
     passed_extensions: Vec<fn(&http::Extensions, &mut http::Extensions)>,
     body_timeout: Duration,
     budget: Budget,
@@ -94,9 +95,11 @@ impl SealwireLayer {
     }
 
     fn with(gate: Gate) -> Self {
+        let cache = || Arc::new(MemoryReplayCache::new(DEFAULT_REPLAY_CAPACITY, unix_now()));
         let shared = Shared {
             gate,
-            replay: Arc::new(MemoryReplayCache::new(DEFAULT_REPLAY_CAPACITY, unix_now())),
+            replay: cache(),
+            replay_unsigned: cache(),
             passed_extensions: Vec::new(),
             body_timeout: DEFAULT_BODY_TIMEOUT,
             budget: Budget::default(),
@@ -127,9 +130,22 @@ impl SealwireLayer {
     }
 
     /// Remembers requests here, in place of this process's memory: needed as soon as there are two processes.
+    ///
+    /// **A cache that strangers can fill refuses everybody**: where unsigned exchanges are taken beside signed ones, use
+    /// [`SealwireLayer::replay_apart`].
     #[must_use]
     pub fn replay(self, cache: Arc<dyn ReplayCache>) -> Self {
-        self.change(|shared| shared.replay = cache)
+        self.replay_apart(cache.clone(), cache)
+    }
+
+    /// Remembers signed requests in one cache and unsigned ones in another, so that strangers, who may fill theirs, do not keep known
+    /// devices out. In this process's memory it is so anyway.
+    #[must_use]
+    pub fn replay_apart(self, signed: Arc<dyn ReplayCache>, unsigned: Arc<dyn ReplayCache>) -> Self {
+        self.change(|shared| {
+            shared.replay = signed;
+            shared.replay_unsigned = unsigned;
+        })
     }
 
     /// **Lets requests for this path in as they are**: `/health`, say. Paths are as they come here; patterns as in a [`Rule`](super::Rule).
@@ -166,7 +182,8 @@ impl SealwireLayer {
     }
 
     /// Refuses a second request with the same `Idempotency-Key`, so that clients may repeat what they do not know the outcome of
-    /// ([`Rule::idempotent`](super::Rule::idempotent)). The answer is 409, sealed.
+    /// ([`Rule::idempotent`](super::Rule::idempotent)). The answer is 409, sealed. Not for GET, HEAD and OPTIONS. **Only as long as the replay
+    /// cache remembers**: a process that began between the two, or a Redis that was flushed, lets the second in.
     #[must_use]
     pub fn enforce_idempotency_keys(self) -> Self {
         self.change_gate(Gate::enforce_idempotency_keys)
