@@ -297,6 +297,31 @@ fn processes_that_share_a_store_do_not_lower_it() {
     assert_eq!(start().advance("note", 8), Err(Error::Rejected));
 }
 
+#[test]
+fn a_former_sender_locks_nobody_out() {
+    let seen = LastSeen::in_store(MemoryStore::default());
+    let mut head = ResponseHead::new(200).unwrap();
+    head.headers.set("content-type", ENVELOPE_MEDIA_TYPE).unwrap();
+    let third = person();
+    let open = |senders: &[&Identity], writer: &Identity, version| {
+        let senders: Vec<_> = senders.iter().map(|sender| sender.signer()).collect();
+        let envelope = sealed(&note("17"), Some(writer), Some(version), "v");
+        let opened = notes().senders(&senders).open_body(&head, &envelope, &*DEVICE, &note("17"), &seen);
+        opened.map(drop)
+    };
+    let both: [&Identity; 2] = [&DEVICE, &OTHER_DEVICE];
+    open(&both, &DEVICE, 5).unwrap();
+    assert_eq!(open(&both, &OTHER_DEVICE, 4), Err(Error::Rejected), "another sender's old one");
+    open(&both, &OTHER_DEVICE, u64::MAX).unwrap();
+    assert_eq!(open(&both, &DEVICE, 6), Err(Error::Rejected));
+    // The other device was stolen, and is taken out; what the others have written counts on.
+    open(&[&DEVICE], &DEVICE, 6).unwrap();
+    for writer in [&*DEVICE, &third] {
+        assert_eq!(open(&[&DEVICE, &third], writer, 5), Err(Error::Rejected));
+    }
+    open(&[&DEVICE, &third], &third, 6).unwrap();
+}
+
 fn item(id: &serde_json::Value, envelope: &[u8]) -> serde_json::Value {
     serde_json::json!({"id": id, "sealed": to_text(envelope), "stars": 3})
 }

@@ -471,10 +471,11 @@ impl TrustedKeys {
             return Err(Error::Unsupported("a critical field of a key document"));
         }
         let own = pins.pins.as_slice();
-        let learned = seen.pins(origin, own)?.pins;
         let is_own = own.contains(&signer.pin());
-        let first_use = pins.first_use && learned.is_empty();
-        if !is_own && !learned.contains(&signer.pin()) && !first_use {
+        let believed = |learned: &[Pin]| {
+            is_own || learned.contains(&signer.pin()) || (pins.first_use && learned.is_empty())
+        };
+        if !believed(&seen.pins(origin, own)?.pins) {
             return Err(Error::Rejected);
         }
         signer.signer().verify(&signed(body), signature)?;
@@ -502,13 +503,12 @@ impl TrustedKeys {
         let next = next.collect::<Result<Vec<_>>>()?;
 
         let serial = map.field(1, cbor::uint)?;
-        seen.advance_keys(origin, own, serial)?;
         // Who is among the app's own pins also takes back what was named before.
-        if is_own || !next.is_empty() || pins.first_use {
+        let named = (is_own || !next.is_empty() || pins.first_use).then(|| {
             let signer = if is_own { None } else { Some(signer.pin()) };
-            let pins = signer.into_iter().chain(next).collect();
-            seen.learn_pins(origin, own, LearnedPins { serial, issued, pins })?;
-        }
+            LearnedPins { serial, issued, pins: signer.into_iter().chain(next).collect() }
+        });
+        seen.take_document(origin, own, serial, named, believed)?;
         Ok(Self { config, expires })
     }
 

@@ -11,7 +11,7 @@ use crate::context::SealContext;
 use crate::envelope::{Header, from_text};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Recipient, Recipients, Unlock, UnlockBudget};
-use crate::opener::{Expect, Opener};
+use crate::opener::{Expect, Opener, SignedBy};
 use crate::seal::Opened;
 use crate::sealer::Sealer;
 use crate::suite::Signer;
@@ -146,9 +146,22 @@ impl SealedResource {
         let expect = Expect::OneOf(self.senders.clone());
         let key = Header::parse(envelope)?.unlock_within(keys, budget)?;
         let opened = Opener::new(&key, context).expect(expect).open(envelope)?;
+        let SignedBy::Verified(signer) = opened.signer else { return Err(Error::Rejected) };
         // Without a version it counts as 0: else a writer's first, unversioned envelopes could be served for ever.
-        remember(seen, context, opened.about.version().unwrap_or(0))?;
+        self.remember(seen, context, &signer, opened.about.version().unwrap_or(0))?;
         Ok(opened)
+    }
+
+    /// Refuses a version below one that was seen of this context, of any of the senders that are believed now.
+    pub(crate) fn remember(
+        &self,
+        seen: &LastSeen,
+        context: &SealContext,
+        writer: &Signer,
+        version: u64,
+    ) -> Result<()> {
+        let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
+        seen.advance_from(&name, &self.senders, writer, version)
     }
 
     /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
@@ -198,12 +211,6 @@ impl SealedResource {
             .and_then(|bytes| self.open_envelope(&bytes, keys, budget, &self.context_of(&id), seen));
         ListItem { id, opened }
     }
-}
-
-/// Refuses a version below one that was seen of this context.
-pub(crate) fn remember(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
-    let name: String = context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect();
-    seen.advance(&name, version)
 }
 
 /// One item of a list.

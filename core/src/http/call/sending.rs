@@ -10,7 +10,7 @@ use crate::http::exchange::{
 };
 use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig};
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
-use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource, remember};
+use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource};
 use crate::http::signature::SignedBody;
 use crate::identity::Recipient;
 use crate::suite::random_array;
@@ -170,13 +170,16 @@ impl Asked {
 
     /// Before anything else of the answer: a server that took the write cannot go on serving what was there before.
     pub(super) fn remember_write(&self, answer: &ResponseHead) -> Result<()> {
-        let Some(Stored { context: Some(context), version: Some(version), .. }) = &self.stored else {
+        let Some(Stored { resource, context: Some(context), version: Some(version) }) = &self.stored else {
             return Ok(());
         };
         let wrote = !self.head.method.is_safe()
             && (200..300).contains(&answer.status)
             && self.head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
-        if wrote { remember(&self.caller.seen, context, *version) } else { Ok(()) }
+        if !wrote {
+            return Ok(());
+        }
+        resource.remember(&self.caller.seen, context, &self.caller.signer()?.signer(), *version)
     }
 
     fn send_plain(self, body: Vec<u8>, now: u64) -> Result<Sending> {
