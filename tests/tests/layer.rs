@@ -587,7 +587,7 @@ async fn keys_are_published_fresh() {
     assert_eq!((ohttp.status, ohttp.header("content-type")), (200, Some("application/ohttp-keys")));
     assert_eq!(KeyConfig::parse_list(&ohttp.body).unwrap().id(), service.key().id());
 
-    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT)).unwrap();
+    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT - 60)).unwrap();
     let second = get(KEYS_PATH).await;
     let trusted = TrustedKeys::verify(&second.body, &origin, &service.pins, &seen, now()).unwrap();
     assert_eq!(trusted.config(now()).unwrap().id(), service.key().id());

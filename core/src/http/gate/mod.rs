@@ -405,9 +405,12 @@ impl Published {
             }
             latest => {
                 let origins = std::slice::from_ref(self.service.origin());
+                // As of its beginning, so that no process publishes a key of this minute before another one: to a client the other
+                // would go back.
+                let then = minute * 60;
                 let (keys, ohttp_keys) = self.service.with_keys(|keys| {
-                    let document = keys.document(&self.identity, origins, &self.next_pins, now);
-                    document.map(|document| (document, keys.ohttp_keys(now)))
+                    let document = keys.document(&self.identity, origins, &self.next_pins, then);
+                    document.map(|document| (document, keys.ohttp_keys(then)))
                 })?;
                 Ok(read(latest.insert(Documents { minute, changes, keys, ohttp_keys })))
             }
