@@ -337,12 +337,17 @@ fn who_signs_the_outside_is_who_the_inside_names() {
 
 #[test]
 fn a_plain_path_is_not_looked_into() {
-    let gate = strict().plain("/health").unwrap().plain("/").unwrap();
+    let gate = strict().plain("/health").unwrap().plain("/").unwrap().plain("/public/{rest..}").unwrap();
     let enter =
         |method: &str, target: &str, fields: &[(&str, &[u8])]| gate.enter(method, target, fields, false, NOW);
     // Not even what a request of ours could not be: browsers send this query as it stands.
-    for (method, target) in [("GET", "/health"), ("GET", "/health?q=a|b"), ("TRACE", "/health"), ("GET", "/")]
-    {
+    for (method, target) in [
+        ("GET", "/health"),
+        ("GET", "/health?q=a|b"),
+        ("TRACE", "/health"),
+        ("GET", "/"),
+        ("GET", "/public/a%20file"),
+    ] {
         assert!(matches!(enter(method, target, &[("x", b" \n")]), Ok(Entering::Plain)), "{target}");
     }
     for (method, target) in [
@@ -355,6 +360,14 @@ fn a_plain_path_is_not_looked_into() {
         ("CONNECT", ""),
         ("GET", "*"),
         ("GET", "health"),
+        // What no URL is, and what another server may cut or trim.
+        ("GET", "/public/..#x"),
+        ("GET", "/public/.\t./admin"),
+        ("GET", "/public/.. /admin"),
+        ("GET", "/public/\u{ff0e}\u{ff0e}/admin"),
+        ("GET", "/public/..%09/admin"),
+        ("GET", "/public/..%20/admin"),
+        ("GET", "/public/%0a"),
     ] {
         let status = enter(method, target, &[]).err().unwrap().answer().head.status;
         assert!(status == 400 || status == 401, "{target}: {status}");

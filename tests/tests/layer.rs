@@ -318,6 +318,8 @@ async fn a_gateway_needs_public_keys_alone() {
     // Cookies in pieces are one cookie, in their order.
     let signed = || put(b"x").header("cookie", "a=1; b=2").plain().without("cookie");
     assert_eq!(signed().line("cookie: a=1").line("cookie: b=2").send(&service).await.status, 201);
+    let cookies: Vec<_> = service.app.last().headers.get_all("cookie").iter().cloned().collect();
+    assert_eq!(cookies, ["a=1; b=2"], "what was verified is what the app gets");
     let swapped = signed().line("cookie: b=2").line("cookie: a=1");
     refused(&service, &swapped, 401, Operation::Verify, "Rejected").await;
     // What nobody verifies nobody gets in.
@@ -378,6 +380,10 @@ async fn nothing_slips_through_an_exception() {
         "/public/..%5csecret",
         "/public/a/../../secret",
         "/public/%zz",
+        "/public/.%09./secret",
+        "/public/..%20/secret",
+        "/public/%20/secret",
+        "/public/%7f",
         "/Public/a",
         "/login",
         "/login/",
@@ -695,6 +701,27 @@ async fn a_streaming_route_hears_of_a_bad_end() {
     wire.body.truncate(50_000);
     refused(&service, &wire, 400, Operation::Open, "Truncated").await;
     assert_eq!(service.app.calls(), calls);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_streaming_route_does_not_wait_for_ever() {
+    let timeout = Duration::from_millis(200);
+    let service = Service::start(|layer| layer.stream("/up").unwrap().body_timeout(timeout)).await;
+    let wire = || service.craft("POST", "/up").body(&[1; 100_000]).chunked().seal(&service).0.bytes();
+    let connect = || tokio::net::TcpStream::connect(service.address);
+    let (bytes, mut stream, mut answer) = (wire(), connect().await.unwrap(), [0; 12]);
+    stream.write_all(&bytes[..bytes.len() / 2]).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
+    assert!(matches!(read, Ok(Ok(_))), "the app still waits");
+    assert_eq!(service.app.last().body, None);
+    // All together may take longer.
+    let (bytes, mut stream) = (wire(), connect().await.unwrap());
+    for piece in bytes.chunks(bytes.len() / 4) {
+        stream.write_all(piece).await.unwrap();
+        tokio::time::sleep(timeout / 2).await;
+    }
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!((&answer, service.app.last().body.unwrap().len()), (b"HTTP/1.1 200", 100_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

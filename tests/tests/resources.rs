@@ -297,6 +297,21 @@ fn processes_that_share_a_store_do_not_lower_it() {
     assert_eq!(start().advance("note", 8), Err(Error::Rejected));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_urls_are_not_one_resource() {
+    let service = gateway().await;
+    let files = SealedResource::new("files", "path").to(&[DEVICE.recipient().clone()]);
+    let rule = Rule::at(&service.origin, "/store/{path..}").unwrap();
+    let rule = rule.seal(files.senders(&[DEVICE.signer()])).sign();
+    let client = Client::new(http(), Policy::new().rule(rule)).identity(device());
+    client.put(&service.url("/store/a/b%20c")).body("x").send().await.unwrap();
+    assert_eq!(text(&client, &service.url("/store/a/b%20c")).await.unwrap(), "x");
+    // 'a/b' in the root would be the same as 'b' in 'a'.
+    let refused = client.put(&service.url("/store/a%2Fb")).body("x").send().await;
+    assert_eq!(refused.unwrap_err().code(), "Misuse");
+    assert_eq!(Rule::at(&service.origin, "/a/{id}/b/{id}").unwrap_err().code(), "Malformed");
+}
+
 #[test]
 fn a_former_sender_locks_nobody_out() {
     let seen = LastSeen::in_store(MemoryStore::default());

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub const KEYS_MEDIA_TYPE: &str = "application/vnd.sealwire-keys";
 /// Where a service publishes it.
 pub const KEYS_PATH: &str = "/.well-known/sealwire-keys";
+/// For how many seconds a document may be gone by before there is to be a look for a newer one: by caches, and by clients.
+pub(crate) const KEYS_MAX_AGE: u64 = 3600;
 /// A key lives at most 7 days from when it is published: what was sent to it cannot be read by a later thief of the service.
 pub const MAX_KEY_LIFETIME: u64 = 7 * 24 * 3600;
 /// How long a new key waits before it is published, in seconds: until then every process of the service has to have loaded it.

@@ -216,7 +216,8 @@ impl SealwireLayer {
         })
     }
 
-    /// How long a body may take to arrive, where it is held: 30 s, unless told otherwise.
+    /// How long a body may take to arrive, where it is held: 30 s, unless told otherwise. Where it [streams](SealwireLayer::stream) that is
+    /// for each of its pieces, while the app waits for one.
     #[must_use]
     pub fn body_timeout(self, timeout: Duration) -> Self {
         self.change(|shared| shared.body_timeout = timeout)
