@@ -27,7 +27,7 @@ pub enum Answered {
 pub struct Receiving(pub(super) Box<Reading>);
 
 pub(super) enum Reading {
-    Keys { exchanging: Exchanging, document: Vec<u8> },
+    Keys { exchanging: Exchanging, document: Result<Vec<u8>> },
     Problem { exchanging: Exchanging, used: KeyConfig, answer: ResponseHead, body: Vec<u8> },
     Exchange { asked: Asked, stream: Box<ResponseStream>, head: Option<ResponseHead>, content: Vec<u8> },
     Plain { asked: Asked, head: ResponseHead, body: Vec<u8> },
@@ -41,7 +41,12 @@ impl Receiving {
     /// [`Error::Unsealed`] for a long error page.
     pub fn push(mut self, piece: &[u8]) -> Result<Answered> {
         match &mut *self.0 {
-            Reading::Keys { document, .. } => keep(piece, document, MAX_DOCUMENT as u64)?,
+            Reading::Keys { document, .. } => {
+                let kept = document.as_mut().map_err(|error| *error);
+                if let Err(error) = kept.and_then(|document| keep(piece, document, MAX_DOCUMENT as u64)) {
+                    *document = Err(error);
+                }
+            }
             Reading::Problem { answer, body, .. } => {
                 let unsealed = Error::Unsealed { status: answer.status };
                 keep(piece, body, MAX_PROBLEM).map_err(|_| unsealed)?;
@@ -67,7 +72,8 @@ impl Receiving {
     pub fn finish(self, now: u64) -> Result<Outcome> {
         match *self.0 {
             Reading::Keys { exchanging, document } => {
-                exchanging.send_with_keys(&document, now).map(Outcome::Again)
+                let document = document.as_deref().map_err(|error| *error);
+                exchanging.send_with_keys(document, now).map(Outcome::Again)
             }
             Reading::Problem { exchanging, used, answer, body } => {
                 let problem = Problem::of(&answer, &body);

@@ -1,14 +1,14 @@
 //! From a request to what is sent for it.
 
 use super::receiving::{Answered, Reading, Receiving};
-use super::{CallBody, CallRequest, Caller};
+use super::{CallBody, CallRequest, Caller, ServiceKey};
 use crate::context::SealContext;
 use crate::error::{Error, Result};
 use crate::http::exchange::{
     Carriage, Problem, REPEAT_WITHIN, RequestBodySealer, RequestSealer, ResponseOpener, SealedHead,
     SealedRequest, refuse_reserved,
 };
-use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig};
+use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, TrustedKeys};
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
 use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource};
 use crate::http::signature::SignedBody;
@@ -70,10 +70,13 @@ impl Awaiting {
         answer.headers = headers;
         let reading = match *self.0 {
             Awaited::Keys(exchanging) => {
-                if status != 200 || answer.headers.text("content-type")? != Some(KEYS_MEDIA_TYPE) {
+                let is_document =
+                    status == 200 && answer.headers.text("content-type") == Ok(Some(KEYS_MEDIA_TYPE));
+                if !is_document && exchanging.old.is_none() {
                     return Err(unsealed);
                 }
-                Reading::Keys { exchanging, document: Vec::new() }
+                let document = if is_document { Ok(Vec::new()) } else { Err(unsealed) };
+                Reading::Keys { exchanging, document }
             }
             Awaited::Exchange { exchanging, used, .. } if status == 400 => {
                 Reading::Problem { exchanging, used, answer, body: Vec::new() }
@@ -185,6 +188,8 @@ impl Asked {
     fn send_plain(self, body: Vec<u8>, now: u64) -> Result<Sending> {
         let mut head = self.head.clone();
         refuse_reserved(&head.headers)?;
+        // They would frame what is sent a second time, or are of a connection that the app does not have.
+        head.headers.retain(|name| name != "content-length" && !Headers::is_hop_by_hop(name));
         self.sign(&mut head, SignedBody::Whole(&body), now)?;
         Ok(Sending {
             head,
@@ -206,6 +211,8 @@ pub(super) struct Exchanging {
     idempotent: bool,
     began: u64,
     repeated: bool,
+    /// What is gone by if nothing newer is to be had.
+    old: Option<TrustedKeys>,
 }
 
 impl Exchanging {
@@ -223,14 +230,16 @@ impl Exchanging {
             head.headers.add("idempotency-key", format!("\"{key}\""))?;
         }
         let carriage = carriage.clone();
-        Self { asked, carriage, body, idempotent, began: now, repeated: false }.send(now)
+        Self { asked, carriage, body, idempotent, began: now, repeated: false, old: None }.send(now)
     }
 
-    fn send(self, now: u64) -> Result<Sending> {
+    fn send(mut self, now: u64) -> Result<Sending> {
         let origin = self.asked.head.target.origin();
-        if let Some(config) = self.asked.caller.service_key(origin, now)? {
-            return self.seal(config, now);
-        }
+        self.old = match self.asked.caller.service_key(origin, now)? {
+            ServiceKey::Known(config) => return self.seal(config, now),
+            ServiceKey::Old(keys) => Some(keys),
+            ServiceKey::Unknown => None,
+        };
         let mut head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
         // A copy on the way may be what the service has just refused.
         head.headers.set("cache-control", "no-cache")?;
@@ -241,9 +250,15 @@ impl Exchanging {
         })
     }
 
-    /// The service's keys have come.
-    pub(super) fn send_with_keys(self, document: &[u8], now: u64) -> Result<Sending> {
-        let config = self.asked.caller.learn(self.asked.head.target.origin(), document, now)?;
+    /// The service's keys have come, or something else.
+    pub(super) fn send_with_keys(self, document: Result<&[u8]>, now: u64) -> Result<Sending> {
+        let origin = self.asked.head.target.origin();
+        let learned = document.and_then(|document| self.asked.caller.learn(origin, document, now));
+        let config = match (learned, &self.old) {
+            // Whoever can keep a newer document back could also serve the old one.
+            (Err(_), Some(old)) => old.config(now)?.clone(),
+            (learned, _) => learned?,
+        };
         self.seal(config, now)
     }
 
