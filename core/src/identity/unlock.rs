@@ -241,14 +241,16 @@ impl Passphrase {
 
     /// The key of a new slot.
     pub(super) fn slot_key(&self, salt: &[u8; 16], binding: &[u8]) -> Result<Key> {
-        let Some(mut kept) = self.kept() else {
-            return Ok(hkdf_sha256(salt, self.hash(salt, self.costs)?.expose(), binding));
-        };
-        let name = (*salt, self.costs);
-        if !kept.hashes.contains_key(&name) {
-            kept.hashes.insert(name, self.hash(salt, self.costs)?);
+        let mut kept = self.kept();
+        if let Some(key) = kept.as_ref().and_then(|kept| kept.slot_key(salt, self.costs, binding)) {
+            return Ok(key);
         }
-        kept.slot_key(salt, self.costs, binding).ok_or(Error::NotRecipient)
+        let hash = self.hash(salt, self.costs)?;
+        let key = hkdf_sha256(salt, hash.expose(), binding);
+        if let Some(kept) = &mut kept {
+            kept.hashes.insert((*salt, self.costs), hash);
+        }
+        Ok(key)
     }
 
     fn hash(&self, salt: &[u8; 16], costs: Argon2Costs) -> Result<Key> {
