@@ -121,10 +121,14 @@ impl Header<'_> {
     /// [`Error::NotRecipient`] if none does, whatever the reason; or, if a key could not answer, what it said:
     /// [`Error::TooLarge`] after 128 KEM or key-service operations or 4 runs of Argon2, [`Error::Store`] from a key service.
     pub fn unlock(&self, keys: &dyn Unlock) -> Result<ContentKey> {
-        let mut budget = UnlockBudget::default();
+        self.unlock_within(keys, &mut UnlockBudget::default())
+    }
+
+    /// The same, with what is left of a budget.
+    pub(crate) fn unlock_within(&self, keys: &dyn Unlock, budget: &mut UnlockBudget) -> Result<ContentKey> {
         let mut refusal = Error::NotRecipient;
         for request in self.unlock_requests() {
-            match keys.unlock(&request, &mut budget) {
+            match keys.unlock(&request, budget) {
                 Ok(Some(candidate)) => {
                     if let Ok(key) = self.content_key(candidate) {
                         return Ok(key);

@@ -42,9 +42,11 @@ enum StoreKey {
 
 impl FileStore {
     /// A store in `folder`, sealed with a passphrase. The folder is made (mode 0700) when the first secret is saved.
+    ///
+    /// Argon2id runs once for each salt, not once for each file: a store seals all that it saves with one, that of the first file that it opened.
     #[must_use]
     pub fn with_passphrase(folder: impl Into<PathBuf>, passphrase: Passphrase) -> Self {
-        Self { folder: folder.into(), key: StoreKey::Passphrase(passphrase) }
+        Self { folder: folder.into(), key: StoreKey::Passphrase(passphrase.of_a_store()) }
     }
 
     /// A store in `folder`, sealed with a key that is kept elsewhere, such as in a keychain.

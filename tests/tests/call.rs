@@ -145,6 +145,57 @@ fn keys_are_asked_for_once_and_then_the_request_travels() {
 }
 
 #[test]
+fn keys_are_asked_for_again_after_an_hour() {
+    let service = service();
+    let caller = caller(Rule::exchange);
+    let get = || CallRequest::new("GET", URL);
+    let first = call(&caller, get(), &service).unwrap();
+    assert_eq!(arrives(&service, &first).0.path(), "/notes/17");
+    assert_eq!(caller.call(get(), NOW + 3599).unwrap().head.target.path(), "/notes/17");
+    // The key was stolen, and there are others.
+    service.change_keys(|keys| {
+        *keys = ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, 7200, NOW + 10).unwrap();
+    });
+    let at = |keys: &ServiceKeys, now| keys.document(&SERVICE, &[origin().unwrap()], &[], now).unwrap();
+    let later = NOW + 3600;
+    let asks = || {
+        let sending = caller.call(get(), later).unwrap();
+        assert_eq!(sending.head.target.path(), KEYS_PATH);
+        sending.awaiting
+    };
+    // What is no document takes nothing away; nor does it say that the old one is still the newest.
+    let long = vec![7; 100_000];
+    for (status, kind, body) in
+        [(503, "text/html", &long[..]), (200, KEYS_MEDIA_TYPE, b"x"), (200, KEYS_MEDIA_TYPE, &long)]
+    {
+        let sending = again(answer(asks(), status, kind, body, later)).unwrap();
+        assert_eq!(sending.head.target.path(), "/notes/17");
+        assert!(receive_pieces(&service, &sending.head, whole(&sending), 1000, later).is_err());
+    }
+    let document = service.with_keys(|keys| at(keys, later));
+    let sending = again(answer(asks(), 200, KEYS_MEDIA_TYPE, &document, later)).unwrap();
+    receive_pieces(&service, &sending.head, whole(&sending), 1000, later).unwrap();
+    assert_eq!(caller.call(get(), later + 1).unwrap().head.target.path(), "/notes/17");
+    // Nobody goes by a key that has expired.
+    let expired = later + 9 * 3600;
+    let sending = caller.call(get(), expired).unwrap();
+    let refused = answer(sending.awaiting, 503, "text/html", b"", expired).map(drop);
+    assert_eq!(refused, Err(Error::Unsealed { status: 503 }));
+}
+
+#[test]
+fn what_is_the_connections_is_not_the_apps() {
+    let caller = caller(|rule| rule.seal(notes()).sign());
+    let request = CallRequest::new("PUT", URL).header("content-length", "5").header("host", "x");
+    let request = request.header("connection", "close").header("te", "trailers").header("x-app", "yes");
+    let sending = caller.call(request.body("hello"), NOW).unwrap();
+    for name in ["content-length", "host", "connection", "te"] {
+        assert_eq!(sending.head.headers.one(name), Ok(None), "{name}");
+    }
+    assert_eq!(sending.head.headers.text("x-app"), Ok(Some("yes")));
+}
+
+#[test]
 fn only_the_pinned_services_keys_are_believed() {
     let service = service();
     let genuine = document(&service, &SERVICE);

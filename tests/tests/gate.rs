@@ -2,13 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use sealwire::http::{
-    Admitted, Answer, Carriage, Check, Entering, ExchangeService, Gate, InPlace, KEYS_PATH, KeyConfig,
-    LastSeen, MAX_HEADERS, Operation, OriginPolicy, Progress, Refusal, ReplayId, RequestHead, RequestSealer,
-    RequestSigner, RequestVerifier, ResponseHead, ResponseOpener, ServicePins, SignedBody, TrustedKeys,
+    Admitted, Answer, Carriage, Check, Entering, ExchangeService, Gate, InPlace, KEY_ROLLOUT, KEYS_PATH,
+    KeyConfig, LastSeen, MAX_HEADERS, Operation, OriginPolicy, Progress, Refusal, ReplayId, RequestHead,
+    RequestSealer, RequestSigner, RequestVerifier, ResponseHead, ResponseOpener, ServiceKeys, ServicePins,
+    SignedBody, TrustedKeys,
 };
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore};
-use sealwire_tests::exchanges::{NOW, TUNNEL, config, in_place, origin, request, service, tunnel};
-use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, person};
+use sealwire_tests::exchanges::{DAY, NOW, TUNNEL, config, in_place, origin, request, service, tunnel};
+use sealwire_tests::loopback::{DEVICE, OTHER_DEVICE, copy, person};
 use std::collections::BTreeSet;
 
 /// A request as it arrives.
@@ -336,12 +337,17 @@ fn who_signs_the_outside_is_who_the_inside_names() {
 
 #[test]
 fn a_plain_path_is_not_looked_into() {
-    let gate = strict().plain("/health").unwrap().plain("/").unwrap();
+    let gate = strict().plain("/health").unwrap().plain("/").unwrap().plain("/public/{rest..}").unwrap();
     let enter =
         |method: &str, target: &str, fields: &[(&str, &[u8])]| gate.enter(method, target, fields, false, NOW);
     // Not even what a request of ours could not be: browsers send this query as it stands.
-    for (method, target) in [("GET", "/health"), ("GET", "/health?q=a|b"), ("TRACE", "/health"), ("GET", "/")]
-    {
+    for (method, target) in [
+        ("GET", "/health"),
+        ("GET", "/health?q=a|b"),
+        ("TRACE", "/health"),
+        ("GET", "/"),
+        ("GET", "/public/a%20file"),
+    ] {
         assert!(matches!(enter(method, target, &[("x", b" \n")]), Ok(Entering::Plain)), "{target}");
     }
     for (method, target) in [
@@ -354,6 +360,14 @@ fn a_plain_path_is_not_looked_into() {
         ("CONNECT", ""),
         ("GET", "*"),
         ("GET", "health"),
+        // What no URL is, and what another server may cut or trim.
+        ("GET", "/public/..#x"),
+        ("GET", "/public/.\t./admin"),
+        ("GET", "/public/.. /admin"),
+        ("GET", "/public/\u{ff0e}\u{ff0e}/admin"),
+        ("GET", "/public/..%09/admin"),
+        ("GET", "/public/..%20/admin"),
+        ("GET", "/public/%0a"),
     ] {
         let status = enter(method, target, &[]).err().unwrap().answer().head.status;
         assert!(status == 400 || status == 401, "{target}: {status}");
@@ -556,4 +570,42 @@ fn after_admission_every_answer_is_sealed() {
     let (wire, opener) = sealed(&gate, "POST", "/a", b"hello");
     let admitted = seen.pass(&gate, &wire).unwrap();
     assert_eq!(told(admitted.refuse(Error::Malformed("no request")), opener, "Malformed"), 400);
+}
+
+/// Two processes with the same keys, in the minute in which another one is published.
+#[test]
+fn processes_agree_on_what_is_published() {
+    let store = MemoryStore::default();
+    let begin = NOW - NOW % 60;
+    let mut keys = ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, DAY, begin).unwrap();
+    keys.rotate(begin + 30).unwrap();
+    keys.save(&store, "service", begin + 30).unwrap();
+    let identity = person();
+    let process = || {
+        let keys = ServiceKeys::load(&store, "service", begin + 30).unwrap().unwrap();
+        Gate::exchanges(ExchangeService::new(origin().unwrap(), keys), copy(&identity))
+    };
+    let (one, two) = (process(), process());
+    let published = begin + 30 + KEY_ROLLOUT;
+    let (seen, pins) =
+        (LastSeen::in_store(MemoryStore::default()), ServicePins::new([identity.recipient().pin()]));
+    let id = |gate: &Gate, now: u64| {
+        let Ok(Entering::Answer(answer)) = gate.enter("GET", KEYS_PATH, &[], false, now) else { panic!() };
+        let keys = TrustedKeys::verify(&answer.body, &origin().unwrap(), &pins, &seen, now).unwrap();
+        keys.config(now).unwrap().id()
+    };
+    let first = id(&one, published - 1);
+    assert_eq!([id(&two, published + 1), id(&one, published + 2)], [first, first]);
+    let next = id(&two, published + 30);
+    assert_eq!((next, id(&one, published + 31)), (first.wrapping_add(1), next));
+
+    // A first key is published at once, in the middle of a minute too.
+    let keys = ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, DAY, published + 90).unwrap();
+    one.service().unwrap().change_keys(|own| *own = keys);
+    let own = LastSeen::in_store(MemoryStore::default());
+    let Ok(Entering::Answer(answer)) = one.enter("GET", KEYS_PATH, &[], false, published + 90) else {
+        panic!()
+    };
+    let keys = TrustedKeys::verify(&answer.body, &origin().unwrap(), &pins, &own, published + 90).unwrap();
+    assert!(keys.config(published + 90).is_ok());
 }

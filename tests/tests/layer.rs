@@ -282,6 +282,27 @@ async fn instances_that_share_a_cache_share_what_they_have_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_fill_no_cache_but_their_own() {
+    let cache = |capacity| Arc::new(MemoryReplayCache::new(capacity, now() - 1000));
+    let service = Service::start(|layer| {
+        let layer = layer.verify(known_devices()).unsigned("/login").unwrap().enforce_idempotency_keys();
+        layer.replay_apart(cache(20), cache(10))
+    })
+    .await;
+    // What has no effect twice has no idempotency id, so each takes one place.
+    let stranger = |n: u32| service.craft("GET", "/login").header("idempotency-key", &format!("\"{n}\""));
+    for n in 0..10 {
+        assert_eq!(stranger(n).seal(&service).0.send(&service).await.status, 200, "{n}");
+    }
+    refused(&service, &stranger(10).seal(&service).0, 503, Operation::Open, "Store").await;
+    let device = honest(&service, "GET", "/a");
+    assert_eq!(device.send(&service).await.status, 200);
+    refused(&service, &device, 401, Operation::Verify, "Replayed").await;
+    let key = || with_body(&service);
+    assert_eq!(key().send(&service).await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_needs_public_keys_alone() {
     let service = Service::gateway(|layer| layer.verify(known_devices()).max_body(1000)).await;
     let put = |body: &[u8]| service.craft("PUT", "/store/1").body(body).signed_by(&DEVICE);
@@ -297,6 +318,8 @@ async fn a_gateway_needs_public_keys_alone() {
     // Cookies in pieces are one cookie, in their order.
     let signed = || put(b"x").header("cookie", "a=1; b=2").plain().without("cookie");
     assert_eq!(signed().line("cookie: a=1").line("cookie: b=2").send(&service).await.status, 201);
+    let cookies: Vec<_> = service.app.last().headers.get_all("cookie").iter().cloned().collect();
+    assert_eq!(cookies, ["a=1; b=2"], "what was verified is what the app gets");
     let swapped = signed().line("cookie: b=2").line("cookie: a=1");
     refused(&service, &swapped, 401, Operation::Verify, "Rejected").await;
     // What nobody verifies nobody gets in.
@@ -360,6 +383,10 @@ async fn nothing_slips_through_an_exception() {
         "/public/..%5csecret",
         "/public/a/../../secret",
         "/public/%zz",
+        "/public/.%09./secret",
+        "/public/..%20/secret",
+        "/public/%20/secret",
+        "/public/%7f",
         "/Public/a",
         "/login",
         "/login/",
@@ -569,7 +596,7 @@ async fn keys_are_published_fresh() {
     assert_eq!((ohttp.status, ohttp.header("content-type")), (200, Some("application/ohttp-keys")));
     assert_eq!(KeyConfig::parse_list(&ohttp.body).unwrap().id(), service.key().id());
 
-    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT)).unwrap();
+    service.exchanges.as_ref().unwrap().change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT - 60)).unwrap();
     let second = get(KEYS_PATH).await;
     let trusted = TrustedKeys::verify(&second.body, &origin, &service.pins, &seen, now()).unwrap();
     assert_eq!(trusted.config(now()).unwrap().id(), service.key().id());
@@ -680,6 +707,27 @@ async fn a_streaming_route_hears_of_a_bad_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_streaming_route_does_not_wait_for_ever() {
+    let timeout = Duration::from_millis(200);
+    let service = Service::start(|layer| layer.stream("/up").unwrap().body_timeout(timeout)).await;
+    let wire = || service.craft("POST", "/up").body(&[1; 100_000]).chunked().seal(&service).0.bytes();
+    let connect = || tokio::net::TcpStream::connect(service.address);
+    let (bytes, mut stream, mut answer) = (wire(), connect().await.unwrap(), [0; 12]);
+    stream.write_all(&bytes[..bytes.len() / 2]).await.unwrap();
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
+    assert!(matches!(read, Ok(Ok(_))), "the app still waits");
+    assert_eq!(service.app.last().body, None);
+    // All together may take longer.
+    let (bytes, mut stream) = (wire(), connect().await.unwrap());
+    for piece in bytes.chunks(bytes.len() / 4) {
+        stream.write_all(piece).await.unwrap();
+        tokio::time::sleep(timeout / 2).await;
+    }
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!((&answer, service.app.last().body.unwrap().len()), (b"HTTP/1.1 200", 100_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn slow_bodies_are_not_waited_for() {
     let service = Service::start(|layer| {
         layer
@@ -706,6 +754,38 @@ async fn slow_bodies_are_not_waited_for() {
         assert_eq!(service.events.take(), [(operation, "Network")]);
     }
     assert_eq!(service.app.calls(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_leave_memory_to_the_signed() {
+    let service = Service::start(|layer| layer.verify(known_devices()).unsigned("/login").unwrap()).await;
+    let unsigned = || service.craft("POST", "/login").body(b"hello").seal(&service).0;
+    let signed = || service.craft("POST", "/a").body(b"hello").signed_by(&DEVICE).seal(&service).0;
+    let front = unsigned().body[..39].to_vec();
+    let head = "POST /login HTTP/1.1\r\nhost: x\r\ncontent-type: message/ohttp-req\r\n";
+    let head = format!("{head}content-length: 9900000\r\n\r\n");
+    let mut strangers = Vec::new();
+    // As much as there is, to the last bytes.
+    for size in [9_800_000, 9_800_000, 500_000, 30_000, 2_000, 200] {
+        for _ in 0..14 {
+            let mut stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            stream.write_all(&front).await.unwrap();
+            // Who gets no more memory is cut off.
+            drop(stream.write_all(&vec![7; size]).await);
+            strangers.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    refused(&service, &unsigned(), 503, Operation::Open, "Store").await;
+    assert_eq!(signed().send(&service).await.status, 200);
+    drop(strangers);
+    let freed = async {
+        while unsigned().send(&service).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), freed).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

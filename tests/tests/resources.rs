@@ -12,7 +12,7 @@ use sealwire::{
 use sealwire_tests::loopback::{
     DEVICE, OTHER_DEVICE, Proxy, Service, copy, device, http, known_devices, page, person,
 };
-use sealwire_tests::people::note;
+use sealwire_tests::people::{cheap_passphrase, note};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -319,6 +319,46 @@ fn processes_that_share_a_store_do_not_lower_it() {
     assert_eq!(start().advance("note", 8), Err(Error::Rejected));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_urls_are_not_one_resource() {
+    let service = gateway().await;
+    let files = SealedResource::new("files", "path").to(&[DEVICE.recipient().clone()]);
+    let rule = Rule::at(&service.origin, "/store/{path..}").unwrap();
+    let rule = rule.seal(files.senders(&[DEVICE.signer()])).sign();
+    let client = Client::new(http(), Policy::new().rule(rule)).identity(device());
+    client.put(service.url("/store/a/b%20c")).body("x").send().await.unwrap();
+    assert_eq!(text(&client, &service.url("/store/a/b%20c")).await.unwrap(), "x");
+    // 'a/b' in the root would be the same as 'b' in 'a'.
+    let refused = client.put(service.url("/store/a%2Fb")).body("x").send().await;
+    assert_eq!(refused.unwrap_err().code(), "Misuse");
+    assert_eq!(Rule::at(&service.origin, "/a/{id}/b/{id}").unwrap_err().code(), "Malformed");
+}
+
+#[test]
+fn a_former_sender_locks_nobody_out() {
+    let seen = LastSeen::in_store(MemoryStore::default());
+    let mut head = ResponseHead::new(200).unwrap();
+    head.headers.set("content-type", ENVELOPE_MEDIA_TYPE).unwrap();
+    let third = person();
+    let open = |senders: &[&Identity], writer: &Identity, version| {
+        let senders: Vec<_> = senders.iter().map(|sender| sender.signer()).collect();
+        let envelope = sealed(&note("17"), Some(writer), Some(version), "v");
+        let opened = notes().senders(&senders).open_body(&head, &envelope, &*DEVICE, &note("17"), &seen);
+        opened.map(drop)
+    };
+    let both: [&Identity; 2] = [&DEVICE, &OTHER_DEVICE];
+    open(&both, &DEVICE, 5).unwrap();
+    assert_eq!(open(&both, &OTHER_DEVICE, 4), Err(Error::Rejected), "another sender's old one");
+    open(&both, &OTHER_DEVICE, u64::MAX).unwrap();
+    assert_eq!(open(&both, &DEVICE, 6), Err(Error::Rejected));
+    // The other device was stolen, and is taken out; what the others have written counts on.
+    open(&[&DEVICE], &DEVICE, 6).unwrap();
+    for writer in [&*DEVICE, &third] {
+        assert_eq!(open(&[&DEVICE, &third], writer, 5), Err(Error::Rejected));
+    }
+    open(&[&DEVICE, &third], &third, 6).unwrap();
+}
+
 fn item(id: &serde_json::Value, envelope: &[u8]) -> serde_json::Value {
     serde_json::json!({"id": id, "sealed": to_text(envelope), "stars": 3})
 }
@@ -334,7 +374,6 @@ async fn a_bad_item_does_not_spoil_a_list() {
     let one = sealed(&note("1"), Some(&DEVICE), Some(2), "one");
     let two = sealed(&note("two"), Some(&DEVICE), None, "two");
     let forged = sealed(&note("3"), None, None, "three");
-    let old = sealed(&note("1"), Some(&DEVICE), Some(1), "old");
     let list = serde_json::json!([
         item(&1.into(), &one),
         item(&"two".into(), &two),
@@ -343,7 +382,6 @@ async fn a_bad_item_does_not_spoil_a_list() {
         {"id": "5"},
         {"id": "6", "sealed": 6},
         {"id": "7", "sealed": "sealwire1nonsense"},
-        item(&"1".into(), &old),
     ]);
     put(&service, "/store/all", "application/json; charset=utf-8", list.to_string());
     let items = get(&client(&service), &url).await.unwrap().into_list();
@@ -361,12 +399,12 @@ async fn a_bad_item_does_not_spoil_a_list() {
         ]
     );
     assert_eq!((found[6].0, found[6].1.clone().unwrap_err().code()), ("7", "Malformed"));
-    assert_eq!(found[7], ("1", Err(Error::Rejected)), "an older version in the same list");
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 7);
 
     put(&service, "/store/all", "application/json", "[]");
     assert!(get(&client(&service), &url).await.unwrap().into_list().is_empty());
-    let many = format!("[{}]", vec!["{\"id\":1}"; 10_001].join(","));
+    let many = (0..10_001).map(|id| format!("{{\"id\":{id}}}")).collect::<Vec<_>>();
+    let many = format!("[{}]", many.join(","));
     for (kind, body, expected) in [
         ("application/json", "{}", "Malformed"),
         ("application/json", "[1]", "Malformed"),
@@ -381,6 +419,9 @@ async fn a_bad_item_does_not_spoil_a_list() {
         ("application/json", r#"[{"id":1,"\u0069d":2}]"#, "Malformed"),
         ("application/json", r#"[{"id":1,"sealed":"","sealed":""}]"#, "Malformed"),
         ("application/json", r#"[{"id":1,"sealed":null,"sealed":""}]"#, "Malformed"),
+        ("application/json", r#"[{"id":17},{"id":1},{"id":17}]"#, "Malformed"),
+        ("application/json", r#"[{"id":17},{"id":"17"}]"#, "Malformed"),
+        ("application/json", r#"[{"id":17},{"id":"017"}]"#, "ok"),
         ("application/json", r#"[{"id":1}]]"#, "Malformed"),
         ("application/json", r#"[{"id":1},]"#, "Malformed"),
         ("application/json", r#"[{"id":1}"#, "Malformed"),
@@ -388,7 +429,7 @@ async fn a_bad_item_does_not_spoil_a_list() {
         ("application/json", &"[".repeat(100_000), "Malformed"),
         ("application/json", &many, "TooLarge"),
         ("application/json", &(many.trim_end_matches(']').to_owned() + ",and so on"), "TooLarge"),
-        ("application/json", &many.replacen("{\"id\":1},", "", 1), "ok"),
+        ("application/json", &many.replacen("{\"id\":0},", "", 1), "ok"),
         ("text/html", "<h1>x</h1>", "Unsealed"),
         ("application/jsonx", "[]", "Unsealed"),
     ] {
@@ -428,11 +469,64 @@ fn a_list_is_read_for_its_ids_and_envelopes_only() {
     assert_eq!(open(body.as_bytes()), one);
     // What is not text is no envelope.
     for other in ["null", "true", "1", "-1", "1.5", "[\"x\",[]]", "{\"x\":{}}"] {
-        let body = format!(r#"[{{"id":"1","sealed":{other}}},{{"id":1,"sealed":"{envelope}"}}]"#);
-        let expected = vec![("1".to_owned(), Err("Unsealed")), ("1".to_owned(), Ok("one".to_owned()))];
+        let body = format!(r#"[{{"id":"2","sealed":{other}}},{{"id":1,"sealed":"{envelope}"}}]"#);
+        let expected = vec![("2".to_owned(), Err("Unsealed")), ("1".to_owned(), Ok("one".to_owned()))];
         assert_eq!(open(body.as_bytes()), Ok(expected), "{other}");
     }
     assert_eq!(open(b"[{\"id\":1,\"x\":\"\xff\"}]").unwrap_err().code(), "Malformed");
+}
+
+/// Opens a list of these envelopes, whose ids count up from 0.
+fn open_all<'e>(envelopes: impl IntoIterator<Item = &'e Vec<u8>>, keys: &dyn Unlock) -> Vec<ListItem> {
+    let items: Vec<_> = envelopes.into_iter().enumerate().map(|(id, e)| item(&id.into(), e)).collect();
+    let body = serde_json::to_vec(&items).unwrap();
+    let mut head = ResponseHead::new(200).unwrap();
+    head.headers.set("content-type", "application/json").unwrap();
+    let seen = LastSeen::in_store(MemoryStore::default());
+    notes().list("id", "sealed").open_list(&head, &body, keys, &seen).unwrap()
+}
+
+/// A key service that is asked for everything, and has nothing.
+struct Bill(AtomicUsize);
+
+impl Unlock for Bill {
+    fn unlock(&self, _: &UnlockRequest<'_>, budget: &mut UnlockBudget) -> Result<Option<Candidate>, Error> {
+        budget.spend()?;
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(None)
+    }
+}
+
+#[test]
+fn a_list_of_junk_costs_little_and_spoils_nothing() {
+    let strangers: Vec<_> = (0..128).map(|_| person().recipient().clone()).collect();
+    let junk = Sealer::new(&note("x")).to(Recipients::from(&strangers[..])).unpadded().seal(b"").unwrap();
+    let bill = Bill(AtomicUsize::new(0));
+    let items = open_all(vec![&junk; 50], &bill);
+    assert_eq!(bill.0.load(Ordering::SeqCst), 128 + 4 * 50);
+    assert_eq!(opened(&items[0]), Err(Error::NotRecipient));
+    assert!(items[1..].iter().all(|item| opened(item).unwrap_err().code() == "TooLarge"));
+
+    // Junk in front that names nobody, and so is tried by everybody, does not keep an honest item shut.
+    let hidden = strangers[..60].iter().fold(Recipients::new(), Recipients::anonymous);
+    let hidden = Sealer::new(&note("x")).to(hidden).seal(b"").unwrap();
+    let honest = |id: usize| sealed(&note(&id.to_string()), Some(&DEVICE), Some(1), "v");
+    let list: Vec<_> = (0..10).map(|_| hidden.clone()).chain((10..15).map(honest)).collect();
+    let items = open_all(&list, &*DEVICE);
+    assert_eq!(items[..10].iter().filter(|item| opened(item) == Err(Error::NotRecipient)).count(), 2);
+    assert!(items[10..].iter().all(|item| opened(item) == Ok("v".into())));
+}
+
+#[test]
+fn a_list_runs_argon2_four_times() {
+    let recovery = cheap_passphrase("the server's guess").unwrap();
+    let junk = Sealer::new(&note("x")).to(Recipients::new().passphrase(&recovery)).seal(b"").unwrap();
+    let keys = Keyring::default().and(device()).and(cheap_passphrase("the reader's own").unwrap());
+    let honest = sealed(&note("6"), Some(&DEVICE), Some(1), "v");
+    let items = open_all([&junk; 6].into_iter().chain([&honest]), &keys);
+    let codes = items.iter().map(|item| opened(item).map_or_else(|error| error.code(), |_| "ok"));
+    let [tried, spent] = ["NotRecipient", "TooLarge"];
+    assert_eq!(codes.collect::<Vec<_>>(), [tried, tried, tried, tried, spent, spent, "ok"]);
 }
 
 /// The device's keys; they note how many turns others have had by each use.
@@ -458,8 +552,8 @@ async fn others_run_while_a_list_is_opened() {
     let service = gateway().await;
     let (turns, at) = (Arc::new(AtomicUsize::new(0)), Arc::default());
     let client = client(&service).keys(Watched { turns: turns.clone(), at: Arc::clone(&at) });
-    let envelope = sealed(&note("1"), Some(&DEVICE), None, "one");
-    let list = serde_json::Value::from(vec![item(&1.into(), &envelope); 100]);
+    let note = |id: u32| item(&id.into(), &sealed(&note(&id.to_string()), Some(&DEVICE), None, "one"));
+    let list = serde_json::Value::from((0..100).map(note).collect::<Vec<_>>());
     put(&service, "/store/all", "application/json", list.to_string());
     let other = tokio::spawn(async move {
         loop {

@@ -264,7 +264,7 @@ fn a_sink_that_fails() {
     let mut writer = SealWriter::new(Full(100_000), &sealer).unwrap();
     let error = writer.write_all(&vec![1; 3_000_000]).unwrap_err();
     assert_eq!(Error::from(error).code(), "Store");
-    assert_eq!(sealwire::Error::from(writer.finish().map(drop).unwrap_err()).code(), "Misuse");
+    assert_eq!(Error::from(writer.finish().map(drop).unwrap_err()).code(), "Misuse");
 
     let mut cut = SealWriter::new(Vec::new(), &sealer).unwrap();
     cut.write_all(&[1; 100]).unwrap();
@@ -272,7 +272,7 @@ fn a_sink_that_fails() {
     let whole = cut.finish().unwrap();
     let mut reader = OpenReader::new(&whole[..whole.len() - 20], &Opener::new(&*ALICE, &context));
     let error = match &mut reader {
-        Ok(reader) => sealwire::Error::from(reader.read_to_end(&mut Vec::new()).unwrap_err()),
+        Ok(reader) => Error::from(reader.read_to_end(&mut Vec::new()).unwrap_err()),
         Err(error) => *error,
     };
     assert!(["Truncated", "Rejected"].contains(&error.code()));
@@ -301,11 +301,11 @@ fn a_stretched_passphrase_is_its_passphrase_for_one_salt() {
         Passphrase::new("swordfish").unwrap().costs(64, 1, 2).unwrap().stretch_with(&salt).unwrap();
     let other = cheap_passphrase("sword").unwrap().costs(64, 2, 2).unwrap().stretch_with(&salt).unwrap();
     for wrong in [other_salt, other_costs, other] {
-        assert_eq!(open(&envelope, &wrong, &context).map(drop), Err(sealwire::Error::NotRecipient));
+        assert_eq!(open(&envelope, &wrong, &context).map(drop), Err(Error::NotRecipient));
     }
 
     for len in (0..60).chain([61, 120]) {
-        assert!(matches!(read(&vec![0; len]), Err(sealwire::Error::InvalidKey(_))), "{len}");
+        assert!(matches!(read(&vec![0; len]), Err(Error::InvalidKey(_))), "{len}");
     }
     let with = |at: usize, byte: u8| {
         let mut changed = bytes.reveal().to_vec();
@@ -316,5 +316,5 @@ fn a_stretched_passphrase_is_its_passphrase_for_one_salt() {
     assert_eq!(with(23, 11), Err("TooLarge"));
     assert_eq!(with(23, 0), Err("Malformed"));
     let three = Recipients::new().stretched(&stretched).passphrase(&passphrase).stretched(&stretched);
-    assert!(matches!(Sealer::new(&context).to(three).seal(b"x"), Err(sealwire::Error::TooLarge(_))));
+    assert!(matches!(Sealer::new(&context).to(three).seal(b"x"), Err(Error::TooLarge(_))));
 }

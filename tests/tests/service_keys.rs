@@ -246,6 +246,8 @@ mod published {
     use sealwire::{Aead, Error, Kem, SecretBytes, SecretStore};
     use sealwire_tests::people::{ALICE, BOB, CAROL};
     use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
 
     #[test]
     fn a_document_is_believed_for_its_signer_origin_and_time() {
@@ -324,6 +326,42 @@ mod published {
         let other = Origin::parse("https://other.example.com").unwrap();
         let for_other = x25519(NOW).document(&BOB, std::slice::from_ref(&other), &[], NOW).unwrap();
         assert_eq!(code(TrustedKeys::verify(&for_other, &other, &pins, &seen, NOW)), "Rejected");
+    }
+
+    /// A store in which saving learned pins takes a while, and whoever else wants to gets in between.
+    #[derive(Default)]
+    struct Slow(MemoryStore, AtomicUsize);
+
+    impl SecretStore for Slow {
+        fn save(&self, name: &str, secret: &SecretBytes) -> Result<(), Error> {
+            if name.starts_with("pins.") && self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            self.0.save(name, secret)
+        }
+
+        fn load(&self, name: &str) -> Result<Option<SecretBytes>, Error> {
+            self.0.load(name)
+        }
+
+        fn delete(&self, name: &str) -> Result<(), Error> {
+            self.0.delete(name)
+        }
+    }
+
+    #[test]
+    fn a_withdrawn_pin_does_not_come_back_by_a_race() {
+        let keys = x25519(NOW);
+        let named = document(&keys, &ALICE, &[pin(&BOB)], NOW);
+        let withdrawn = document(&keys, &ALICE, &[], NOW + 10);
+        let forged = document(&x25519(NOW + 20), &BOB, &[], NOW + 20);
+        let (pins, seen) = (pinned(&ALICE), LastSeen::in_store(Slow::default()));
+        std::thread::scope(|scope| {
+            scope.spawn(|| verify(&named, &pins, &seen, NOW + 20).unwrap());
+            std::thread::sleep(Duration::from_millis(50));
+            verify(&withdrawn, &pins, &seen, NOW + 20).unwrap();
+        });
+        assert_eq!(verify(&forged, &pins, &seen, NOW + 20), Err(Error::Rejected));
     }
 
     #[test]

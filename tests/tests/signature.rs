@@ -8,6 +8,7 @@ use sealwire::http::{
 use sealwire::{Error, Signer, to_text};
 use sealwire_tests::people::{ALICE, BOB, CAROL};
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 const NOW: u64 = 1_700_000_000;
 const BODY: &[u8] = b"a sealed note";
@@ -390,6 +391,36 @@ fn a_replay_can_be_told() {
     let mut head = requests().remove(0).0;
     RequestSigner::new(&CAROL).sign(&mut head, SignedBody::None, NOW).unwrap();
     assert!(ids.insert(verify_head(&head, false).unwrap().nonce.unwrap().id));
+}
+
+/// Of two lines an application may take the one without what restricts it.
+#[test]
+fn a_covered_field_stands_on_one_line() {
+    let verifier = |policy| RequestVerifier::new(vec![CAROL.signer()], policy);
+    for policy in [OriginPolicy::default(), OriginPolicy::default().require("if-match")] {
+        let head = signed(request("GET", "/", &[("if-match", "\"1\", \"2\"")]), SignedBody::None);
+        assert!(verifier(policy.clone()).verify_head(&head, false, NOW).is_ok());
+        let split = with_field(&head, "if-match", &[b"\"1\"", b"\"2\""]).unwrap();
+        let refused = verifier(policy).verify_head(&split, false, NOW).map(drop);
+        assert_eq!(refused.unwrap_err().code(), "Malformed");
+    }
+}
+
+/// Known keys of which each is asked for its name once, whatever comes.
+#[test]
+fn a_strangers_request_costs_the_same_whatever_the_number_of_keys() {
+    let mut head = request("GET", "/", &[]);
+    RequestSigner::new(&ALICE).sign(&mut head, SignedBody::None, NOW).unwrap();
+    let time = |keys: usize| {
+        let verifier = RequestVerifier::new(vec![CAROL.signer(); keys], OriginPolicy::default());
+        let began = Instant::now();
+        for _ in 0..20 {
+            assert_eq!(verifier.verify_head(&head, false, NOW), Err(Error::Rejected));
+        }
+        began.elapsed()
+    };
+    let (one, many) = (time(1), time(20_000));
+    assert!(many < one * 20, "{many:?}, and {one:?} with one key");
 }
 
 #[test]

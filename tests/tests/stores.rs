@@ -1,11 +1,15 @@
 //! Stores: what is saved is there, whatever happens while it is saved.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use sealwire::{AtomicFile, FileStore, Identity, MemoryStore, SecretBytes, SecretStore, SymmetricKey};
+use sealwire::{
+    AtomicFile, FileStore, Header, Identity, MemoryStore, Passphrase, SecretBytes, SecretStore, SlotKind,
+    SymmetricKey,
+};
 use sealwire_tests::people::cheap_passphrase;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::time::Instant;
 
 fn keyed(folder: &Path) -> FileStore {
     FileStore::with_key(folder, SymmetricKey::from_bytes(&[3; 32]))
@@ -66,6 +70,57 @@ fn files_are_sealed_and_private() {
     assert_eq!(store.load("a").map(drop).unwrap_err().code(), "TooLarge");
     let other = FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[4; 32]));
     assert_eq!(other.load("b").map(drop).unwrap_err().code(), "NotRecipient");
+}
+
+/// What a stored file's one slot says of the passphrase.
+fn salt(folder: &Path, name: &str) -> [u8; 16] {
+    let sealed = fs::read(folder.join(format!("{name}.sealed"))).unwrap();
+    let header = Header::parse(&sealed).unwrap();
+    match header.unlock_requests()[..] {
+        [ref slot] => match slot.kind() {
+            SlotKind::Passphrase { salt, memory: 65536, passes: 3, lanes: 4, .. } => **salt,
+            other => panic!("{other:?}"),
+        },
+        _ => panic!("one slot"),
+    }
+}
+
+/// Else a server that names many resources would have its reader's phone run Argon2id for minutes.
+#[test]
+fn a_passphrase_is_hashed_once_for_all_files_of_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let passphrase = || Passphrase::new("correct horse battery staple").unwrap();
+    let store = || FileStore::with_passphrase(folder.path(), passphrase());
+    let began = Instant::now();
+    let first = store();
+    first.save("first", &secret("1")).unwrap();
+    let once = began.elapsed();
+    let began = Instant::now();
+    for n in 0..20 {
+        first.save(&format!("n{n}"), &secret("x")).unwrap();
+        assert_eq!(first.load(&format!("n{n}")).unwrap().unwrap().reveal(), b"x");
+    }
+    assert!(began.elapsed() < once * 10, "{:?}, and {once:?} for the first", began.elapsed());
+    // A later process goes on with the salt of what it has opened; every slot has a key of its own all the same.
+    let later = store();
+    assert_eq!(later.load("first").unwrap().unwrap().reveal(), b"1");
+    later.save("later", &secret("2")).unwrap();
+    assert_eq!(salt(folder.path(), "later"), salt(folder.path(), "first"));
+    let files: Vec<_> =
+        (0..20).map(|n| fs::read(folder.path().join(format!("n{n}.sealed"))).unwrap()).collect();
+    assert!(files.windows(2).all(|two| two[0][two[0].len() - 100..] != two[1][two[1].len() - 100..]));
+    // Nobody else chooses a salt: what does not open, and what was made more cheaply, is not gone by.
+    for (file, other) in [
+        ("n0", FileStore::with_passphrase(folder.path(), Passphrase::new("another's").unwrap())),
+        ("n1", FileStore::with_passphrase(folder.path(), passphrase().costs(8, 1, 1).unwrap())),
+    ] {
+        other.save(file, &secret("x")).unwrap();
+        let store = store();
+        assert_eq!(store.load(file).is_ok(), file == "n1");
+        store.save("own", &secret("x")).unwrap();
+        assert_ne!(salt(folder.path(), "own"), salt(folder.path(), "first"));
+    }
+    assert_eq!(store().load("later").unwrap().unwrap().reveal(), b"2");
 }
 
 #[test]

@@ -466,7 +466,7 @@ async fn a_rotation_disturbs_nobody() {
     assert_eq!(code(&client, "GET", &service.url("/")).await.unwrap(), 200);
     assert_eq!(proxy.key_fetches(), 1);
     // A rotation leaves the old key; a client that knows it goes on.
-    exchanges.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT).unwrap());
+    exchanges.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT - 60).unwrap());
     assert_eq!(code(&client, "POST", &service.url("/")).await.unwrap(), 200);
     assert_eq!(proxy.key_fetches(), 1);
 }
@@ -483,7 +483,7 @@ async fn a_client_of_an_old_key_gets_the_new_one() {
     let replace = || {
         exchanges.change_keys(|keys| {
             let later = now() + 3601;
-            keys.rotate(now() - KEY_ROLLOUT).unwrap();
+            keys.rotate(now() - KEY_ROLLOUT - 60).unwrap();
             keys.forget_expired(later);
         });
     };
@@ -547,7 +547,7 @@ async fn only_the_services_own_newest_keys_are_believed() {
     }
 
     let rotate = |keys: &mut ServiceKeys| {
-        keys.rotate_with(Kem::X25519, Aead::ChaCha20Poly1305, 60, now() - KEY_ROLLOUT)
+        keys.rotate_with(Kem::X25519, Aead::ChaCha20Poly1305, 120, now() - KEY_ROLLOUT - 60)
     };
     exchanges.change_keys(rotate).unwrap();
     serve(exchanges.with_keys(|keys| document(keys, &service.identity, now())), KEYS_MEDIA_TYPE, 200);

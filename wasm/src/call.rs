@@ -265,7 +265,10 @@ impl Calls {
             Some(recipients) => request.to(&recipients),
             None => request,
         };
-        Ok(Call(Step::Sending(self.caller.call(request, now.into())?)))
+        let sending = self.caller.call(request, now.into())?;
+        // Looked at before a write, and nothing was taken yet.
+        self.mirror.touched.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        Ok(Call(Step::Sending(sending)))
     }
 }
 

@@ -51,16 +51,23 @@ export class LastSeen {
     });
   }
 
-  /** Asks the store: `Rejected` if it has seen a higher number of what was touched; else it has seen this one now. */
+  /**
+   * Asks the store: `Rejected` if it has seen a higher number of what was touched; else it has seen this one now. The versions of a resource
+   * stand under a name for each of its writers: the core has looked at all of them, and the highest is the one that it has just taken.
+   */
   async remember(): Promise<void> {
     const touched = this.#touched.splice(0);
-    for (let at = 0; at < touched.length; at += 2) {
-      const [name, value] = touched.slice(at) as [string, Uint8Array | undefined];
-      await this.#advance(name, value ?? new Uint8Array());
-    }
+    if (touched.length === 0) return;
+    const services = call(() => this.#calls.object.serviceNames());
+    const entries: [string, Uint8Array][] = [];
+    for (let at = 0; at < touched.length; at += 2) entries.push([touched[at] as string, (touched[at + 1] ?? NONE) as Uint8Array]);
+    let taken = NONE;
+    for (const [name, value] of entries) if (!services.includes(name) && isLater(name, value, taken)) taken = value;
+    for (const [name, value] of entries) await this.#advance(name, value, services.includes(name) ? value : taken);
   }
 
-  async #advance(name: string, value: Uint8Array): Promise<void> {
+  /** `value` is what the mirror has under this name, `taken` what the store's may not exceed. */
+  async #advance(name: string, value: Uint8Array, taken: Uint8Array): Promise<void> {
     const store = this.#store as LastSeenStore;
     const later = (old: Uint8Array | undefined): Uint8Array | undefined =>
       old !== undefined && isLater(name, old, value) ? old : undefined;
@@ -72,13 +79,15 @@ export class LastSeen {
     const found = later(old);
     if (found === undefined) return;
     call(() => this.#calls.object.put(name, found));
-    if (name.startsWith("seen.")) {
+    if (name.startsWith("seen.") && isLater(name, found, taken)) {
       // What the step believed, it must not go on believing.
       call(() => this.#calls.object.forgetServiceKeys());
       throw new SealwireError("Rejected", "rejected: the store has seen a later one");
     }
   }
 }
+
+const NONE: Uint8Array = new Uint8Array();
 
 /**
  * Both kinds of values are ordered as their bytes are: `seen.…` is a number of 8 bytes; `pins.…` is a deterministic CBOR array, of which

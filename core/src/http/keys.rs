@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub const KEYS_MEDIA_TYPE: &str = "application/vnd.sealwire-keys";
 /// Where a service publishes it.
 pub const KEYS_PATH: &str = "/.well-known/sealwire-keys";
+/// For how many seconds a document may be gone by before there is to be a look for a newer one: by caches, and by clients.
+pub(crate) const KEYS_MAX_AGE: u64 = 3600;
 /// A key lives at most 7 days from when it is published: what was sent to it cannot be read by a later thief of the service.
 pub const MAX_KEY_LIFETIME: u64 = 7 * 24 * 3600;
 /// How long a new key waits before it is published, in seconds: until then every process of the service has to have loaded it.
@@ -479,10 +481,11 @@ impl TrustedKeys {
             return Err(Error::Unsupported("a critical field of a key document"));
         }
         let own = pins.pins.as_slice();
-        let learned = seen.pins(origin, own)?.pins;
         let is_own = own.contains(&signer.pin());
-        let first_use = pins.first_use && learned.is_empty();
-        if !is_own && !learned.contains(&signer.pin()) && !first_use {
+        let believed = |learned: &[Pin]| {
+            is_own || learned.contains(&signer.pin()) || (pins.first_use && learned.is_empty())
+        };
+        if !believed(&seen.pins(origin, own)?.pins) {
             return Err(Error::Rejected);
         }
         signer.signer().verify(&signed(body), signature)?;
@@ -510,13 +513,12 @@ impl TrustedKeys {
         let next = next.collect::<Result<Vec<_>>>()?;
 
         let serial = map.field(1, cbor::uint)?;
-        seen.advance_keys(origin, own, serial)?;
         // Who is among the app's own pins also takes back what was named before.
-        if is_own || !next.is_empty() || pins.first_use {
+        let named = (is_own || !next.is_empty() || pins.first_use).then(|| {
             let signer = if is_own { None } else { Some(signer.pin()) };
-            let pins = signer.into_iter().chain(next).collect();
-            seen.learn_pins(origin, own, LearnedPins { serial, issued, pins })?;
-        }
+            LearnedPins { serial, issued, pins: signer.into_iter().chain(next).collect() }
+        });
+        seen.take_document(origin, own, serial, named, believed)?;
         Ok(Self { config, expires })
     }
 

@@ -6,9 +6,9 @@ use crate::error::{Error, Result};
 use crate::identity::{Fingerprint, Pin};
 use crate::secret::SecretBytes;
 use crate::store::SecretStore;
-use crate::suite::{label, sha256};
+use crate::suite::{Signer, label, sha256};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MAX_PINS: u64 = 16;
 
@@ -48,10 +48,31 @@ impl LastSeen {
     /// # Errors
     /// [`Error::Rejected`] if it is lower; [`Error::Store`] if it cannot be remembered.
     pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
+        self.advance_one(&mut self.known(), thing, number)
+    }
+
+    /// The same for a thing that several write. What one of them wrote who is not among `senders` any more counts for nothing: a stolen
+    /// device may have written the highest number there is.
+    pub(crate) fn advance_from(
+        &self,
+        thing: &str,
+        senders: &[Signer],
+        writer: &Signer,
+        number: u64,
+    ) -> Result<()> {
+        let mut known = self.known();
+        for other in senders.iter().filter(|sender| *sender != writer) {
+            if number < self.last(&known, &seen_name(&written_by(thing, other)))?.0 {
+                return Err(Error::Rejected);
+            }
+        }
+        self.advance_one(&mut known, &written_by(thing, writer), number)
+    }
+
+    fn advance_one(&self, known: &mut BTreeMap<String, u64>, thing: &str, number: u64) -> Result<()> {
         let name = seen_name(thing);
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let saved = self.saved(&name)?;
-        if number < known.get(&name).map_or(saved, |last| saved.max(*last)) {
+        let (last, saved) = self.last(known, &name)?;
+        if number < last {
             return Err(Error::Rejected);
         }
         if number != saved {
@@ -61,19 +82,31 @@ impl LastSeen {
         Ok(())
     }
 
-    /// Refuses `number` like [`LastSeen::advance`], and remembers nothing.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] if it is lower; [`Error::Store`].
-    pub(crate) fn check(&self, thing: &str, number: u64) -> Result<()> {
-        let name = seen_name(thing);
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = self.saved(&name)?.max(known.get(&name).copied().unwrap_or(0));
-        if number < last { Err(Error::Rejected) } else { Ok(()) }
+    /// Refuses `number` like [`LastSeen::advance_from`], and remembers nothing.
+    pub(crate) fn check_from(
+        &self,
+        thing: &str,
+        senders: &[Signer],
+        writer: &Signer,
+        number: u64,
+    ) -> Result<()> {
+        let known = self.known();
+        for sender in senders.iter().chain([writer]) {
+            if number < self.last(&known, &seen_name(&written_by(thing, sender)))?.0 {
+                return Err(Error::Rejected);
+            }
+        }
+        Ok(())
     }
 
-    fn saved(&self, name: &str) -> Result<u64> {
-        Ok(self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0))
+    /// The highest number of a name, and the one that the store has.
+    fn last(&self, known: &BTreeMap<String, u64>, name: &str) -> Result<(u64, u64)> {
+        let saved = self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
+        Ok((known.get(name).map_or(saved, |last| saved.max(*last)), saved))
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The names under which a service's serial and pins are remembered.
@@ -81,9 +114,29 @@ impl LastSeen {
         [seen_name(&keys_thing(origin, own)), pins_name(origin, own)]
     }
 
-    /// The serial of a service's keys. It is remembered like the pins: a thief of an identity may have published the highest there is.
-    pub(crate) fn advance_keys(&self, origin: &Origin, own: &[Pin], serial: u64) -> Result<()> {
-        self.advance(&keys_thing(origin, own), serial)
+    /// Takes a service's key document: its serial, which is remembered like the pins, since a thief of an identity may have published the
+    /// highest there is; and the pins that it names, if any, unless those that are known are from a later one. One step, in which its signer
+    /// has to be `believed` still: another document may have withdrawn their pin meanwhile.
+    pub(crate) fn take_document(
+        &self,
+        origin: &Origin,
+        own: &[Pin],
+        serial: u64,
+        named: Option<LearnedPins>,
+        believed: impl Fn(&[Pin]) -> bool,
+    ) -> Result<()> {
+        let mut known = self.known();
+        let last = self.pins(origin, own)?;
+        if !believed(&last.pins) {
+            return Err(Error::Rejected);
+        }
+        self.advance_one(&mut known, &keys_thing(origin, own), serial)?;
+        let newer = named
+            .filter(|named| (named.serial, named.issued) >= (last.serial, last.issued) && *named != last);
+        let Some(named) = newer else { return Ok(()) };
+        let list = Writer::default().array(2 + named.pins.len()).uint(named.serial).uint(named.issued);
+        let list = named.pins.iter().fold(list, |list, pin| list.bytes(pin.0.as_bytes()));
+        self.store.save(&pins_name(origin, own), &SecretBytes::new(list.done()))
     }
 
     /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
@@ -104,17 +157,6 @@ impl LastSeen {
             pins: pins.collect::<Result<_>>()?,
         })
     }
-
-    /// Replaces them, unless those are from a later document.
-    pub(crate) fn learn_pins(&self, origin: &Origin, own: &[Pin], learned: LearnedPins) -> Result<()> {
-        let last = self.pins(origin, own)?;
-        if (learned.serial, learned.issued) < (last.serial, last.issued) || learned == last {
-            return Ok(());
-        }
-        let list = Writer::default().array(2 + learned.pins.len()).uint(learned.serial).uint(learned.issued);
-        let list = learned.pins.iter().fold(list, |list, pin| list.bytes(pin.0.as_bytes()));
-        self.store.save(&pins_name(origin, own), &SecretBytes::new(list.done()))
-    }
 }
 
 /// The pins that a key document named, and which document that was.
@@ -133,6 +175,11 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
 
 fn seen_name(thing: &str) -> String {
     format!("seen.{}", name_of(thing))
+}
+
+/// What one of several writers has written.
+fn written_by(thing: &str, signer: &Signer) -> String {
+    format!("{thing} {}", signer.key_id())
 }
 
 fn keys_thing(origin: &Origin, own: &[Pin]) -> String {

@@ -1,7 +1,7 @@
 //! Paths with parameters, for rules.
 
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The values of a pattern's parameters, by their names, percent-decoded.
 pub(crate) type Params = BTreeMap<String, String>;
@@ -46,10 +46,20 @@ impl PathPattern {
             None if part.contains('*') || part.starts_with(':') => Err(FOREIGN),
             None => Ok(Segment::Fixed(part.into())),
         };
-        Ok(Self { segments: parts.into_iter().map(segment).collect::<Result<_>>()?, tail })
+        let segments = parts.into_iter().map(segment).collect::<Result<Vec<_>>>()?;
+        let named = segments.iter().filter_map(|segment| match segment {
+            Segment::Parameter(name) => Some(name),
+            Segment::Fixed(_) => None,
+        });
+        let names: Vec<&String> = named.chain(&tail).collect();
+        if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
+            return Err(Error::Malformed("a pattern has two parameters of one name"));
+        }
+        Ok(Self { segments, tail })
     }
 
-    /// The parameters, if the path is of this kind.
+    /// The parameters, if the path is of this kind. A tail with a `/` in one of its segments (`%2F`) has no value: as `a/b` it would be the
+    /// same as two segments.
     pub(crate) fn matches(&self, path: &str) -> Option<Params> {
         let mut rest = path.strip_prefix('/')?.split('/');
         let mut params = Params::new();
@@ -66,7 +76,10 @@ impl PathPattern {
         let tail: Vec<&str> = rest.collect();
         match &self.tail {
             Some(name) if !tail.is_empty() => {
-                params.insert(name.clone(), percent_decode(&tail.join("/"))?);
+                let decoded = tail.into_iter().map(percent_decode).collect::<Option<Vec<_>>>()?;
+                if decoded.iter().all(|segment| !segment.contains('/')) {
+                    params.insert(name.clone(), decoded.join("/"));
+                }
             }
             None if tail.is_empty() => {}
             _ => return None,
@@ -103,6 +116,9 @@ mod tests {
         assert_eq!(find("/notes/{id}", "/notes/17").unwrap()["id"], "17");
         assert_eq!(find("/notes/{id}", "/notes/a%2Fb").unwrap()["id"], "a/b");
         assert_eq!(find("/files/{rest..}", "/files/a/b").unwrap()["rest"], "a/b");
+        // One resource, one URL.
+        assert_eq!(find("/files/{rest..}", "/files/a%2Fb").unwrap().len(), 0);
+        assert_eq!(find("/files/{rest..}", "/files/a/%2fb").unwrap().len(), 0);
         assert_eq!(find("/", "/").unwrap().len(), 0);
         for (pattern, path) in [
             ("/notes/{id}", "/notes/"),
@@ -116,9 +132,20 @@ mod tests {
         ] {
             assert!(find(pattern, path).is_none(), "{pattern} {path}");
         }
-        for pattern in
-            ["notes", "/{", "/{}", "/{a..}/b", "/x{a}", "/{a b}", "/orders/*", "/a/:id", "/*rest", "/a*"]
-        {
+        for pattern in [
+            "notes",
+            "/{",
+            "/{}",
+            "/{a..}/b",
+            "/x{a}",
+            "/{a b}",
+            "/{a}/b/{a}",
+            "/{a}/{a..}",
+            "/orders/*",
+            "/a/:id",
+            "/*rest",
+            "/a*",
+        ] {
             assert_eq!(PathPattern::parse(pattern).unwrap_err().code(), "Malformed", "{pattern}");
         }
     }

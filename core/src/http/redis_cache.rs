@@ -32,6 +32,12 @@ return 'seen'
 /// or `FLUSHALL` nothing of before is let in again. When it is full or out of reach, requests are refused ([`Error::Store`]). It sees
 /// 32-byte ids, of which nothing can be told, and when requests come.
 ///
+/// **Who can send unsigned exchanges can fill it**, some 200 bytes for each: give those a server of their own
+/// ([`SealwireLayer::replay_apart`](super::SealwireLayer::replay_apart)), since names on one server share its memory.
+///
+/// **What is lost lets a repeat in**: a request that an app sends again, with the same `Idempotency-Key` and a new date, is new to a memory that
+/// began between the two. Where that must not be, the app keeps the keys with what they have done, in its own database.
+///
 /// **What goes back in time lets replays in**, of requests that are not older than the service's window: a restart from a snapshot or
 /// a log that was not written to the end (so use no persistence at all, or `appendfsync always`), and a failover to a replica that
 /// lags behind. So does a step forward of the Redis server's clock.

@@ -8,10 +8,10 @@ use super::last_seen::LastSeen;
 use super::message::ResponseHead;
 use super::pattern::Params;
 use crate::context::SealContext;
-use crate::envelope::from_text;
+use crate::envelope::{Header, from_text};
 use crate::error::{Error, Result};
-use crate::identity::{Identity, Recipient, Recipients, Unlock};
-use crate::opener::{Expect, Opener};
+use crate::identity::{Identity, Recipient, Recipients, Unlock, UnlockBudget};
+use crate::opener::{Expect, Opener, SignedBy};
 use crate::seal::Opened;
 use crate::sealer::Sealer;
 use crate::suite::Signer;
@@ -132,30 +132,55 @@ impl SealedResource {
         {
             return Err(Error::Unsealed { status: head.status });
         }
-        self.open_envelope(body, keys, context, seen)
+        self.open_envelope(body, keys, &mut UnlockBudget::default(), context, seen)
     }
 
     fn open_envelope(
         &self,
         envelope: &[u8],
         keys: &dyn Unlock,
+        budget: &mut UnlockBudget,
         context: &SealContext,
         seen: &LastSeen,
     ) -> Result<Opened> {
         let expect = Expect::OneOf(self.senders.clone());
-        let opened = Opener::new(keys, context).expect(expect).open(envelope)?;
+        let key = Header::parse(envelope)?.unlock_within(keys, budget)?;
+        let opened = Opener::new(&key, context).expect(expect).open(envelope)?;
+        let SignedBy::Verified(signer) = opened.signer else { return Err(Error::Rejected) };
         // Without a version it counts as 0: else a writer's first, unversioned envelopes could be served for ever.
-        remember(seen, context, opened.about.version().unwrap_or(0))?;
+        self.remember(seen, context, &signer, opened.about.version().unwrap_or(0))?;
         Ok(opened)
+    }
+
+    /// Refuses a version below one that was seen of this context, of any of the senders that are believed now.
+    pub(crate) fn remember(
+        &self,
+        seen: &LastSeen,
+        context: &SealContext,
+        writer: &Signer,
+        version: u64,
+    ) -> Result<()> {
+        seen.advance_from(&name_of(context)?, &self.senders, writer, version)
+    }
+
+    /// The same before it is written, and nothing is remembered.
+    pub(crate) fn check_version(
+        &self,
+        seen: &LastSeen,
+        context: &SealContext,
+        writer: &Signer,
+        version: u64,
+    ) -> Result<()> {
+        seen.check_from(&name_of(context)?, &self.senders, writer, version)
     }
 
     /// Opens every envelope of a JSON array, each for its own id. That none was left out nobody can tell.
     ///
-    /// It takes as long as the envelopes that were sent take, with at most 128 KEM operations for each; `http::Client` lets
-    /// other tasks run between two of them.
+    /// Each envelope has 4 KEM or key-service operations for itself; all together have 128 more, and 4 runs of Argon2. What would need more is
+    /// that item's [`Error::TooLarge`]: many anonymous slots, say. `http::Client` lets other tasks run between two items.
     ///
     /// # Errors
-    /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Malformed`] for JSON of another shape, [`Error::TooLarge`]
+    /// [`Error::Unsealed`] for a response of another status or media type, [`Error::Malformed`] for JSON of another shape or an id that comes twice, [`Error::TooLarge`]
     /// above 10,000 items. What is wrong with one item is that item's error.
     pub fn open_list(
         &self,
@@ -165,7 +190,8 @@ impl SealedResource {
         seen: &LastSeen,
     ) -> Result<Vec<ListItem>> {
         let entries = self.read_list(head, body)?;
-        Ok(entries.into_iter().map(|entry| self.open_entry(entry, head, keys, seen)).collect())
+        let mut budget = UnlockBudget::default();
+        Ok(entries.into_iter().map(|entry| self.open_entry(entry, head, keys, &mut budget, seen)).collect())
     }
 
     /// What there is to open; nothing is opened yet.
@@ -184,28 +210,21 @@ impl SealedResource {
         entry: Entry,
         head: &ResponseHead,
         keys: &dyn Unlock,
+        budget: &mut UnlockBudget,
         seen: &LastSeen,
     ) -> ListItem {
+        budget.next_item();
         let Entry { id, envelope } = entry;
         let envelope = envelope.ok_or(Error::Unsealed { status: head.status });
         let opened = envelope
             .and_then(|text| from_text(&text))
-            .and_then(|bytes| self.open_envelope(&bytes, keys, &self.context_of(&id), seen));
+            .and_then(|bytes| self.open_envelope(&bytes, keys, budget, &self.context_of(&id), seen));
         ListItem { id, opened }
     }
 }
 
-/// Refuses a version below one that was seen of this context.
-pub(crate) fn remember(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
-    seen.advance(&thing(context)?, version)
-}
-
-/// The same, before it is written.
-pub(crate) fn check_version(seen: &LastSeen, context: &SealContext, version: u64) -> Result<()> {
-    seen.check(&thing(context)?, version)
-}
-
-fn thing(context: &SealContext) -> Result<String> {
+/// What a context's versions are remembered by.
+fn name_of(context: &SealContext) -> Result<String> {
     Ok(context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 

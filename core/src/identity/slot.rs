@@ -272,7 +272,7 @@ impl SealTo<'_> {
                 lock_hpke(recipient, Some(hint), key, h_fixed)
             }
             Self::Anonymous(recipient) => lock_hpke(recipient, None, key, h_fixed),
-            Self::Passphrase(passphrase) => Ok(passphrase.stretch()?.lock(key, h_fixed)),
+            Self::Passphrase(passphrase) => Ok(passphrase.for_a_slot()?.lock(key, h_fixed)),
             Self::Stretched(passphrase) => Ok(passphrase.lock(key, h_fixed)),
             Self::Key(symmetric) => {
                 let salt = random_array::<32>()?;

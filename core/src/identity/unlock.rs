@@ -8,9 +8,13 @@ use crate::suite::{
     argon2id, equal, hkdf_sha256, hmac_sha256, label, open0, random_array, random_key, sha256,
 };
 use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const OPERATIONS_PER_OPEN: u32 = 128;
 const ARGON2_RUNS_PER_OPEN: u32 = 4;
+/// What an item of a list has for itself, so that junk in a list takes nothing from the others: one of them has a slot that is found by its
+/// hint, or a key service's.
+const OPERATIONS_PER_ITEM: u32 = 4;
 const MAX_PASSPHRASE: usize = 1024;
 const ARGON2_DEFAULT: Argon2Costs = Argon2Costs { memory: 65536, passes: 3, lanes: 4 };
 
@@ -72,24 +76,36 @@ impl<'a> UnlockRequest<'a> {
 }
 
 /// How much work an open may still do, so that a crafted header cannot burn a reader's battery or its bill with a key
-/// service: 128 KEM or key-service operations, and 4 runs of Argon2. Source: SPEC §11, §14.
+/// service: 128 KEM or key-service operations, and 4 runs of Argon2. All items of a list share that much, beyond the 4 operations that each
+/// has for itself. Source: SPEC §11, §14, §20.
 pub struct UnlockBudget {
+    /// Of an item of a list.
+    own: u32,
     operations: u32,
     argon2_runs: u32,
 }
 
 impl Default for UnlockBudget {
     fn default() -> Self {
-        Self { operations: OPERATIONS_PER_OPEN, argon2_runs: ARGON2_RUNS_PER_OPEN }
+        Self { own: 0, operations: OPERATIONS_PER_OPEN, argon2_runs: ARGON2_RUNS_PER_OPEN }
     }
 }
 
 impl UnlockBudget {
+    /// Gives the next item of a list what it has for itself.
+    pub(crate) fn next_item(&mut self) {
+        self.own = OPERATIONS_PER_ITEM;
+    }
+
     /// Call before each KEM operation and each call of a key service.
     ///
     /// # Errors
     /// [`Error::TooLarge`] when the 128 are used up.
     pub fn spend(&mut self) -> Result<()> {
+        if let Some(own) = self.own.checked_sub(1) {
+            self.own = own;
+            return Ok(());
+        }
         let spent = Error::TooLarge("an open may try 128 KEM or key-service operations");
         self.operations = self.operations.checked_sub(1).ok_or(spent)?;
         Ok(())
@@ -166,10 +182,20 @@ impl Unlock for Identity {
 pub struct Passphrase {
     text: SecretBytes,
     pub(super) costs: Argon2Costs,
+    kept: Option<Mutex<Kept>>,
+}
+
+/// What Argon2id made of a store's passphrase: a slot's own key comes from it and from what ties the slot to its envelope (SPEC §4), so
+/// that many files may be under one.
+#[derive(Default)]
+struct Kept {
+    stretched: Vec<Arc<StretchedPassphrase>>,
+    /// That of the next slots.
+    salt: Option<[u8; 16]>,
 }
 
 /// Argon2id costs: memory in KiB, passes, lanes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Argon2Costs {
     pub(super) memory: u32,
     pub(super) passes: u32,
@@ -185,7 +211,14 @@ impl Passphrase {
         if text.is_empty() || text.len() > MAX_PASSPHRASE {
             return Err(Error::Misuse("a passphrase has 1 to 1024 bytes"));
         }
-        Ok(Self { text: SecretBytes::new(text.as_bytes().to_vec()), costs: ARGON2_DEFAULT })
+        Ok(Self { text: SecretBytes::new(text.as_bytes().to_vec()), costs: ARGON2_DEFAULT, kept: None })
+    }
+
+    /// Runs Argon2id once for each salt, in place of once for each slot, and makes every slot with one salt: that of a slot that it
+    /// has opened, if there is one with the same costs.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of_a_store(self) -> Self {
+        Self { kept: Some(Mutex::default()), ..self }
     }
 
     /// Seals with other Argon2id costs: `memory` in KiB (8 × lanes to 262144), `passes` (1 to 10), `lanes` (1 to 8).
@@ -221,9 +254,37 @@ impl Passphrase {
         self.stretch_at(salt, self.costs)
     }
 
+    /// What to lock a new slot with.
+    pub(super) fn for_a_slot(&self) -> Result<Arc<StretchedPassphrase>> {
+        let mut kept = self.kept();
+        let salt = match kept.as_ref().and_then(|kept| kept.salt) {
+            Some(salt) => salt,
+            None => random_array()?,
+        };
+        if let Some(stretched) = kept.as_ref().and_then(|kept| kept.find(&salt, self.costs)) {
+            return Ok(stretched);
+        }
+        let stretched = Arc::new(self.stretch_at(&salt, self.costs)?);
+        if let Some(kept) = &mut kept {
+            kept.salt = Some(salt);
+            kept.stretched.push(stretched.clone());
+        }
+        Ok(stretched)
+    }
+
+    fn kept(&self) -> Option<MutexGuard<'_, Kept>> {
+        self.kept.as_ref().map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn stretch_at(&self, salt: &[u8; 16], costs: Argon2Costs) -> Result<StretchedPassphrase> {
         let hashed = argon2id(self.text.reveal(), salt, costs.memory, costs.passes, costs.lanes)?;
         Ok(StretchedPassphrase { salt: *salt, costs, hashed })
+    }
+}
+
+impl Kept {
+    fn find(&self, salt: &[u8; 16], costs: Argon2Costs) -> Option<Arc<StretchedPassphrase>> {
+        self.stretched.iter().find(|kept| kept.salt == *salt && kept.costs == costs).cloned()
     }
 }
 
@@ -327,9 +388,22 @@ impl Unlock for Passphrase {
         let SlotKind::Passphrase { salt, memory, passes, lanes, ct } = *request.kind() else {
             return Ok(None);
         };
+        let (costs, binding) = (Argon2Costs { memory, passes, lanes }, request.binding());
+        let mut kept = self.kept();
+        if let Some(stretched) = kept.as_ref().and_then(|kept| kept.find(salt, costs)) {
+            return Ok(candidate(&stretched.slot_key(&binding), ct));
+        }
         budget.spend_argon2()?;
-        let costs = Argon2Costs { memory, passes, lanes };
-        Ok(candidate(&self.stretch_at(salt, costs)?.slot_key(&request.binding()), ct))
+        let stretched = self.stretch_at(salt, costs)?;
+        let found = candidate(&stretched.slot_key(&binding), ct);
+        // Of what opens alone, so that nobody else chooses a salt.
+        if let (Some(kept), Some(_)) = (&mut kept, &found) {
+            kept.stretched.push(Arc::new(stretched));
+            if costs == self.costs {
+                kept.salt.get_or_insert(*salt);
+            }
+        }
+        Ok(found)
     }
 }
 

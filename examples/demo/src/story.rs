@@ -402,7 +402,7 @@ async fn keys_rotate(world: &World) -> Outcome<Answer> {
     let published = passed.into_iter().find(|(call, _)| call.path == KEYS_PATH);
     let (_, old_keys) = published.ok_or("Alice's app fetched no keys")?;
     // As if an hour ago, since a new key is published after that.
-    server.service.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT))?;
+    server.service.change_keys(|keys| keys.rotate(now() - KEY_ROLLOUT - 60))?;
     server.service.with_keys(|keys| keys.save(&world.keys, "keys", now()))?;
     if let Some(second) = &world.second {
         second.load_keys().await?;

@@ -1111,7 +1111,7 @@ def check_components(outer: Outer, params: InnerList, policy: Policy) -> None:
         if item.value not in AT:
             component(outer, "", item.value)
         names.append(item.value)
-    for name in SEVEN:  # 5
+    for name in (*SEVEN, *(name for name in names if name not in AT)):  # 5
         need(len(values(outer.fields, name)) <= 1, MALFORMED, "a field on two lines")
     there = [name for name in SEVEN if values(outer.fields, name)]
     covered = all(name in names for name in (*AT, *there, *policy.demanded))

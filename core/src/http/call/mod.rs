@@ -13,7 +13,7 @@ mod sending;
 pub use receiving::{Answered, Outcome, PassingAnswer, PassingBody, Received, ReceivedList, Receiving};
 pub use sending::{Awaiting, Sending, SendingBody};
 
-use super::keys::{KeyConfig, TrustedKeys};
+use super::keys::{KEYS_MAX_AGE, KeyConfig, TrustedKeys};
 use super::last_seen::LastSeen;
 use super::message::{Method, Origin, RequestHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
@@ -61,7 +61,7 @@ pub struct Caller {
     identity: Option<Arc<Identity>>,
     keys: Option<Arc<dyn Unlock + Send + Sync>>,
     seen: LastSeen,
-    services: Arc<Mutex<BTreeMap<Origin, TrustedKeys>>>,
+    services: Arc<Mutex<BTreeMap<Origin, KnownKeys>>>,
     observer: Option<Arc<dyn Observer>>,
     max_body: u64,
 }
@@ -163,12 +163,17 @@ impl Caller {
     }
 
     /// The key to seal to, if it is known.
-    fn service_key(&self, origin: &Origin, now: u64) -> Result<Option<KeyConfig>> {
+    fn service_key(&self, origin: &Origin, now: u64) -> Result<ServiceKey> {
         if let ServiceTrust::Keys(keys) = self.policy.trust(origin)? {
-            return keys.config(now).cloned().map(Some);
+            return keys.config(now).cloned().map(ServiceKey::Known);
         }
         let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(services.get(origin).and_then(|keys| keys.config(now).ok()).cloned())
+        let Some(KnownKeys { keys, fetched }) = services.get(origin) else { return Ok(ServiceKey::Unknown) };
+        Ok(match keys.config(now) {
+            Ok(config) if fetched.abs_diff(now) < KEYS_MAX_AGE => ServiceKey::Known(config.clone()),
+            Ok(_) => ServiceKey::Old(keys.clone()),
+            Err(_) => ServiceKey::Unknown,
+        })
     }
 
     /// The key of what the service publishes.
@@ -179,7 +184,8 @@ impl Caller {
         let keys = TrustedKeys::verify(document, origin, pins, &self.seen, now);
         let keys = keys.inspect_err(|error| self.tell_no_keys(*error))?;
         let config = keys.config(now)?.clone();
-        self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), keys);
+        let known = KnownKeys { keys, fetched: now };
+        self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), known);
         Ok(config)
     }
 
@@ -199,10 +205,22 @@ impl Caller {
     /// Forgets the key that the service does not know, unless another call has fetched a new one meanwhile.
     fn forget(&self, origin: &Origin, used: &KeyConfig) {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        if services.get(origin).is_some_and(|keys| keys.is_key(used)) {
+        if services.get(origin).is_some_and(|known| known.keys.is_key(used)) {
             services.remove(origin);
         }
     }
+}
+
+struct KnownKeys {
+    keys: TrustedKeys,
+    fetched: u64,
+}
+
+enum ServiceKey {
+    Known(KeyConfig),
+    /// Good, but there may be another one since.
+    Old(TrustedKeys),
+    Unknown,
 }
 
 /// A request as the app makes it. What is wrong with it is said by [`Caller::call`].

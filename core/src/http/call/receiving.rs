@@ -8,6 +8,7 @@ use crate::http::exchange::{Problem, ResponseStream};
 use crate::http::keys::{KeyConfig, MAX_DOCUMENT};
 use crate::http::message::ResponseHead;
 use crate::http::resource::{ENVELOPE_MEDIA_TYPE, Entry, ListItem, SealedResource};
+use crate::identity::UnlockBudget;
 use crate::opener::SignedBy;
 use crate::suite::Signer;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub enum Answered {
 pub struct Receiving(pub(super) Box<Reading>);
 
 pub(super) enum Reading {
-    Keys { exchanging: Exchanging, document: Vec<u8> },
+    Keys { exchanging: Exchanging, document: Result<Vec<u8>> },
     Problem { exchanging: Exchanging, used: KeyConfig, answer: ResponseHead, body: Vec<u8> },
     Exchange { asked: Asked, stream: Box<ResponseStream>, head: Option<ResponseHead>, content: Vec<u8> },
     Plain { asked: Asked, head: ResponseHead, body: Vec<u8> },
@@ -40,7 +41,12 @@ impl Receiving {
     /// [`Error::Unsealed`] for a long error page.
     pub fn push(mut self, piece: &[u8]) -> Result<Answered> {
         match &mut *self.0 {
-            Reading::Keys { document, .. } => keep(piece, document, MAX_DOCUMENT as u64)?,
+            Reading::Keys { document, .. } => {
+                let kept = document.as_mut().map_err(|error| *error);
+                if let Err(error) = kept.and_then(|document| keep(piece, document, MAX_DOCUMENT as u64)) {
+                    *document = Err(error);
+                }
+            }
             Reading::Problem { answer, body, .. } => {
                 let unsealed = Error::Unsealed { status: answer.status };
                 keep(piece, body, MAX_PROBLEM).map_err(|_| unsealed)?;
@@ -66,7 +72,8 @@ impl Receiving {
     pub fn finish(self, now: u64) -> Result<Outcome> {
         match *self.0 {
             Reading::Keys { exchanging, document } => {
-                exchanging.send_with_keys(&document, now).map(Outcome::Again)
+                let document = document.as_deref().map_err(|error| *error);
+                exchanging.send_with_keys(document, now).map(Outcome::Again)
             }
             Reading::Problem { exchanging, used, answer, body } => {
                 let problem = Problem::of(&answer, &body);
@@ -192,7 +199,8 @@ fn done(asked: Asked, mut head: ResponseHead, body: Vec<u8>) -> Result<Outcome> 
     if method == "GET" && resource.is_list() {
         caller.unlock()?;
         let entries = resource.read_list(&head, &body)?.into_iter();
-        return Ok(Outcome::List(ReceivedList { head, caller, resource, entries }));
+        let budget = UnlockBudget::default();
+        return Ok(Outcome::List(ReceivedList { head, caller, resource, entries, budget }));
     }
     let is_envelope = method != "HEAD" && head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
     Ok(Outcome::Done(match context {
@@ -220,6 +228,7 @@ pub struct ReceivedList {
     caller: Caller,
     resource: Arc<SealedResource>,
     entries: std::vec::IntoIter<Entry>,
+    budget: UnlockBudget,
 }
 
 impl Iterator for ReceivedList {
@@ -229,7 +238,7 @@ impl Iterator for ReceivedList {
         let entry = self.entries.next()?;
         // The keys were there when the list came.
         let keys = self.caller.unlock().ok()?;
-        Some(self.resource.open_entry(entry, &self.head, keys, &self.caller.seen))
+        Some(self.resource.open_entry(entry, &self.head, keys, &mut self.budget, &self.caller.seen))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -1,16 +1,16 @@
 //! From a request to what is sent for it.
 
 use super::receiving::{Answered, Reading, Receiving};
-use super::{CallBody, CallRequest, Caller};
+use super::{CallBody, CallRequest, Caller, ServiceKey};
 use crate::context::SealContext;
 use crate::error::{Error, Result};
 use crate::http::exchange::{
     Carriage, Problem, REPEAT_WITHIN, RequestBodySealer, RequestSealer, ResponseOpener, SealedHead,
     SealedRequest, refuse_reserved,
 };
-use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig};
+use crate::http::keys::{KEYS_MEDIA_TYPE, KEYS_PATH, KeyConfig, TrustedKeys};
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target};
-use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource, check_version, remember};
+use crate::http::resource::{ENVELOPE_MEDIA_TYPE, SealedResource};
 use crate::http::signature::SignedBody;
 use crate::identity::Recipient;
 use crate::suite::random_array;
@@ -63,19 +63,28 @@ impl Awaiting {
     /// rule opens and the caller has no keys; those of [`LastSeen::advance`](crate::http::LastSeen::advance) for a write that was taken.
     pub fn answered(self, status: u16, headers: Headers, redirected: bool) -> Result<Answered> {
         let unsealed = Error::Unsealed { status };
-        if let Awaited::Keys(exchanging) = &*self.0
-            && (redirected || status != 200 || headers.text("content-type") != Ok(Some(KEYS_MEDIA_TYPE)))
-        {
-            exchanging.asked.caller.tell_no_keys(unsealed);
-            return Err(unsealed);
-        }
+        let awaited = match *self.0 {
+            Awaited::Keys(exchanging) => {
+                let is_document =
+                    !redirected && status == 200 && headers.text("content-type") == Ok(Some(KEYS_MEDIA_TYPE));
+                if !is_document {
+                    exchanging.asked.caller.tell_no_keys(unsealed);
+                    if exchanging.old.is_none() {
+                        return Err(unsealed);
+                    }
+                }
+                let document = if is_document { Ok(Vec::new()) } else { Err(unsealed) };
+                return Ok(Answered::Reading(Receiving(Box::new(Reading::Keys { exchanging, document }))));
+            }
+            awaited => awaited,
+        };
         if redirected || (300..400).contains(&status) && status != 304 {
             return Err(unsealed);
         }
         let mut answer = ResponseHead::new(status).map_err(|_| unsealed)?;
         answer.headers = headers;
-        let reading = match *self.0 {
-            Awaited::Keys(exchanging) => Reading::Keys { exchanging, document: Vec::new() },
+        let reading = match awaited {
+            Awaited::Keys(_) => return Err(unsealed),
             Awaited::Exchange { exchanging, used, .. } if status == 400 => {
                 Reading::Problem { exchanging, used, answer, body: Vec::new() }
             }
@@ -159,9 +168,9 @@ impl Stored {
         let context =
             self.context.as_ref().ok_or(Error::Misuse("give a request to a collection its context"))?;
         // What readers would refuse is not sent. Without a version it counts as 0 there.
-        check_version(&caller.seen, context, self.version.unwrap_or(0))?;
-        let content_type = head.headers.text("content-type")?;
         let signer = caller.signer()?;
+        self.resource.check_version(&caller.seen, context, &signer.signer(), self.version.unwrap_or(0))?;
+        let content_type = head.headers.text("content-type")?;
         let sealed =
             self.resource.seal_body(plaintext, content_type, signer, context, recipients, self.version)?;
         head.headers.set("content-type", ENVELOPE_MEDIA_TYPE)?;
@@ -177,18 +186,23 @@ impl Asked {
 
     /// Before anything else of the answer: a server that took the write cannot go on serving what was there before.
     pub(super) fn remember_write(&self, answer: &ResponseHead) -> Result<()> {
-        let Some(Stored { context: Some(context), version: Some(version), .. }) = &self.stored else {
+        let Some(Stored { resource, context: Some(context), version: Some(version) }) = &self.stored else {
             return Ok(());
         };
         let wrote = !self.head.method.is_safe()
             && (200..300).contains(&answer.status)
             && self.head.headers.text("content-type")? == Some(ENVELOPE_MEDIA_TYPE);
-        if wrote { remember(&self.caller.seen, context, *version) } else { Ok(()) }
+        if !wrote {
+            return Ok(());
+        }
+        resource.remember(&self.caller.seen, context, &self.caller.signer()?.signer(), *version)
     }
 
     fn send_plain(self, body: Vec<u8>, now: u64) -> Result<Sending> {
         let mut head = self.head.clone();
         refuse_reserved(&head.headers)?;
+        // They would frame what is sent a second time, or are of a connection that the app does not have.
+        head.headers.retain(|name| name != "content-length" && !Headers::is_hop_by_hop(name));
         self.sign(&mut head, SignedBody::Whole(&body), now)?;
         Ok(Sending {
             head,
@@ -210,6 +224,8 @@ pub(super) struct Exchanging {
     idempotent: bool,
     began: u64,
     repeated: bool,
+    /// What is gone by if nothing newer is to be had.
+    old: Option<TrustedKeys>,
 }
 
 impl Exchanging {
@@ -227,14 +243,16 @@ impl Exchanging {
             head.headers.add("idempotency-key", format!("\"{key}\""))?;
         }
         let carriage = carriage.clone();
-        Self { asked, carriage, body, idempotent, began: now, repeated: false }.send(now)
+        Self { asked, carriage, body, idempotent, began: now, repeated: false, old: None }.send(now)
     }
 
-    fn send(self, now: u64) -> Result<Sending> {
+    fn send(mut self, now: u64) -> Result<Sending> {
         let origin = self.asked.head.target.origin();
-        if let Some(config) = self.asked.caller.service_key(origin, now)? {
-            return self.seal(config, now);
-        }
+        self.old = match self.asked.caller.service_key(origin, now)? {
+            ServiceKey::Known(config) => return self.seal(config, now),
+            ServiceKey::Old(keys) => Some(keys),
+            ServiceKey::Unknown => None,
+        };
         let mut head = RequestHead::new(Method::new("GET")?, Target::new(origin.clone(), KEYS_PATH)?);
         // A copy on the way may be what the service has just refused.
         head.headers.set("cache-control", "no-cache")?;
@@ -245,9 +263,15 @@ impl Exchanging {
         })
     }
 
-    /// The service's keys have come.
-    pub(super) fn send_with_keys(self, document: &[u8], now: u64) -> Result<Sending> {
-        let config = self.asked.caller.learn(self.asked.head.target.origin(), document, now)?;
+    /// The service's keys have come, or something else.
+    pub(super) fn send_with_keys(self, document: Result<&[u8]>, now: u64) -> Result<Sending> {
+        let origin = self.asked.head.target.origin();
+        let learned = document.and_then(|document| self.asked.caller.learn(origin, document, now));
+        let config = match (learned, &self.old) {
+            // Whoever can keep a newer document back could also serve the old one.
+            (Err(_), Some(old)) => old.config(now)?.clone(),
+            (learned, _) => learned?,
+        };
         self.seal(config, now)
     }
 

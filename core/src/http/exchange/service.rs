@@ -390,7 +390,8 @@ impl RequestOpener {
         let made = made(&head, service.window, now)?;
         let signer = head.headers.text(field::SIGNER)?.map(Into::into);
         let idempotency_key = head.headers.one(field::IDEMPOTENCY_KEY)?;
-        let idempotency = idempotency_key.map(|key| {
+        // What has no effect twice needs no memory, which is everybody's.
+        let idempotency = idempotency_key.filter(|_| !head.method.is_safe()).map(|key| {
             let method = head.method.as_str().as_bytes();
             let path = head.target.path().as_bytes();
             ReplayId(sha256(&[label::IDEMPOTENCY_KEY, &sha256(&[method]), &sha256(&[path]), key]))
@@ -435,7 +436,8 @@ impl Unadmitted {
         self.replay
     }
 
-    /// The same for the request's `Idempotency-Key` (with its method and path), if it has one.
+    /// The same for the request's `Idempotency-Key` (with its method and path), if it has one and its method is none of GET, HEAD and
+    /// OPTIONS.
     #[must_use]
     pub fn idempotency_id(&self) -> Option<ReplayId> {
         self.idempotency

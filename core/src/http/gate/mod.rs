@@ -11,7 +11,7 @@ pub use refusal::{Answer, Refusal};
 pub use steps::{Admitted, Arrived, Arriving, Check, ContentOpener, Progress, Remember};
 
 use super::exchange::{Arrival, ExchangeService, describes_message};
-use super::keys::{KEYS_MEDIA_TYPE, KEYS_PATH};
+use super::keys::{KEYS_MAX_AGE, KEYS_MEDIA_TYPE, KEYS_PATH};
 use super::message::{Headers, Method, Origin, PublicUrl, RequestHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
 use super::pattern::PathPattern;
@@ -180,7 +180,8 @@ impl Gate {
     }
 
     /// Refuses a second request with the same `Idempotency-Key`, so that clients may repeat what they do not know the outcome of.
-    /// The answer is 409, sealed.
+    /// The answer is 409, sealed. Not for GET, HEAD and OPTIONS. **Only as long as the replay cache remembers**: what lost its memory
+    /// between the two lets the second in.
     #[must_use]
     pub fn enforce_idempotency_keys(self) -> Self {
         self.change(|rules| rules.enforce_idempotency = true)
@@ -338,12 +339,27 @@ impl Gate {
 
     /// What a path here demands: everything, unless it is excepted.
     fn demand(&self, path: &str) -> Demand {
-        let exception = self.rules.exceptions.iter().find(|(pattern, _)| covers(pattern, path));
+        let exception = self.rules.exceptions.iter().find(|(pattern, _)| self.covers(pattern, path));
         let everything = Demand {
             exchange: self.rules.exchanges.is_some(),
             signature: self.rules.verifier.is_some() || self.rules.exchanges.is_none(),
         };
         exception.map_or(everything, |(_, demand)| *demand)
+    }
+
+    /// Whether an exception is for this path. What another server behind might read as another path (a climbing one, also in
+    /// `%2e%2e%2f` or with a space that it trims; one that is cut at `;` or `#`, or decoded once more) is covered by none, since it would
+    /// take the exception elsewhere.
+    fn covers(&self, pattern: &PathPattern, path: &str) -> bool {
+        if pattern.matches(path).is_none() || Target::new(self.rules.url.origin.clone(), path).is_err() {
+            return false;
+        }
+        let lower = path.to_ascii_lowercase();
+        let encoded = ["%0", "%1", "%25", "%2e", "%2f", "%3b", "%5c", "%7f"];
+        let trimmed = |segment: &str| segment.starts_with("%20") || segment.ends_with("%20");
+        !path.contains(';')
+            && !encoded.iter().any(|encoded| lower.contains(encoded))
+            && !path.split('/').any(trimmed)
     }
 
     /// The outer request as it came: with the path here, and without an origin that anybody claims.
@@ -384,7 +400,8 @@ impl Gate {
                 KEYS_PATH => (KEYS_MEDIA_TYPE, &documents.keys),
                 _ => ("application/ohttp-keys", &documents.ohttp_keys),
             };
-            let fields = [("content-type", media_type), ("cache-control", "max-age=3600")];
+            let cache_control = format!("max-age={KEYS_MAX_AGE}");
+            let fields = [("content-type", media_type), ("cache-control", cache_control.as_str())];
             Answer::new(200, &fields, document.clone())
         }))
     }
@@ -410,23 +427,15 @@ impl Published {
             }
             latest => {
                 let origins = std::slice::from_ref(self.service.origin());
+                // As of its beginning, so that no process publishes a key of this minute before another one: to a client the other
+                // would go back.
+                let then = minute * 60;
                 let (keys, ohttp_keys) = self.service.with_keys(|keys| {
-                    let document = keys.document(&self.identity, origins, &self.next_pins, now);
-                    document.map(|document| (document, keys.ohttp_keys(now)))
+                    let document = keys.document(&self.identity, origins, &self.next_pins, then);
+                    document.map(|document| (document, keys.ohttp_keys(then)))
                 })?;
                 Ok(read(latest.insert(Documents { minute, changes, keys, ohttp_keys })))
             }
         }
     }
-}
-
-/// Whether an exception is for this path. What another server behind might resolve to another path (`..`, also in `%2e%2e%2f`) is
-/// covered by none, since it would take the exception elsewhere.
-fn covers(pattern: &PathPattern, path: &str) -> bool {
-    // A path that another server may read as another one is no exception: cut at `;`, decoded once more, climbing.
-    let lower = path.to_ascii_lowercase();
-    let ambiguous = path.contains([';', '\\'])
-        || ["%00", "%25", "%2e", "%2f", "%3b", "%5c"].iter().any(|encoded| lower.contains(encoded))
-        || path.split('/').any(|segment| matches!(segment, "." | ".."));
-    !ambiguous && pattern.matches(path).is_some()
 }

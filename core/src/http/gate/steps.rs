@@ -60,6 +60,13 @@ impl Arriving {
         Self { passing, check, incoming: Incoming::Signed { body: Vec::new() } }
     }
 
+    /// Whether one of the verifier's keys has signed it. Whether it is the first time is not known yet. Until the exchange of any other is
+    /// opened it is a stranger's: do not let those together hold all the memory that there is for bodies.
+    #[must_use]
+    pub fn is_signed(&self) -> bool {
+        self.passing.verified.is_some()
+    }
+
     /// Takes the next piece of the body.
     ///
     /// # Errors
@@ -229,7 +236,7 @@ impl Arrived {
             return Err(refuse(Error::Expired));
         }
         let (id, made, until) = (ReplayId(nonce.id), nonce.created, nonce.keep_until);
-        Ok(Check::Remember(Remember { id, made, until, then: Then::Nonce(self) }))
+        Ok(Check::Remember(Remember { id, made, until, signed: true, then: Then::Nonce(self) }))
     }
 
     fn check_once(self, now: u64) -> std::result::Result<Check, Refusal> {
@@ -248,9 +255,9 @@ impl Arrived {
                     return Err(refuse(Error::Expired));
                 }
                 let (id, made) = (unadmitted.replay_id(), unadmitted.made());
-                let until = unadmitted.keep_until();
+                let (until, signed) = (unadmitted.keep_until(), self.passing.verified.is_some());
                 let then = Then::Exchange { passing: self.passing, unadmitted, content, rest };
-                Ok(Check::Remember(Remember { id, made, until, then }))
+                Ok(Check::Remember(Remember { id, made, until, signed, then }))
             }
         }
     }
@@ -266,6 +273,9 @@ pub struct Remember {
     pub made: u64,
     /// Until when it is to be remembered, in Unix seconds.
     pub until: u64,
+    /// Whether one of the verifier's keys signed the request. Strangers can send as many as fill a cache, which then refuses everybody: so
+    /// where both kinds come, each has a cache of its own. A request is always of one kind, since it says inside who signs it.
+    pub signed: bool,
     then: Then,
 }
 
@@ -310,7 +320,8 @@ impl Remember {
                 Ok(match idempotency {
                     None => Check::Admitted(admitted),
                     Some(id) => {
-                        Check::Remember(Remember { id, made, until, then: Then::Idempotency(admitted) })
+                        let (signed, then) = (admitted.signer.is_some(), Then::Idempotency(admitted));
+                        Check::Remember(Remember { id, made, until, signed, then })
                     }
                 })
             }

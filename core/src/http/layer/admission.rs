@@ -2,7 +2,7 @@
 
 use super::body::{BoxError, LayerBody, boxed, full, opening, sealing};
 use super::budget::{Held, next_piece};
-use super::convert::{inner_head, inner_request, outer_response};
+use super::convert::{inner_head, inner_request, outer_response, verified_fields};
 use super::{Sender, Shared, unix_now};
 use crate::error::Result;
 use crate::http::encapsulation::Form;
@@ -38,7 +38,7 @@ impl Shared {
             }
             Entering::Body(arriving) => arriving,
         };
-        let mut held = Held::new(&self.budget);
+        let mut held = Held::new(&self.budget, arriving.is_signed());
         let arrived = self.read(arriving, &mut body, &mut held).await?;
         let admitted = self.check(arrived).await?;
         let request = match self.request(&admitted, parts) {
@@ -49,7 +49,7 @@ impl Shared {
         let Admitted { content, rest, sealer, .. } = *admitted;
         let body = match rest {
             None => full(content),
-            Some(rest) => opening(body, rest, content),
+            Some(rest) => opening(body, rest, content, self.body_timeout),
         };
         let request = request.map(|()| body);
         Ok(Entry::Request(Box::new(Entered { request, sealer, held: Some(held) })))
@@ -86,7 +86,8 @@ impl Shared {
                 Check::Admitted(admitted) => return Ok(admitted),
                 Check::Remember(remember) => {
                     let (id, made, until) = (remember.id, remember.made, remember.until);
-                    let fresh = self.replay.insert(id, made, until, unix_now()).await;
+                    let cache = if remember.signed { &self.replay } else { &self.replay_unsigned };
+                    let fresh = cache.insert(id, made, until, unix_now()).await;
                     remember.inserted(fresh, unix_now())?
                 }
             }
@@ -94,7 +95,7 @@ impl Shared {
     }
 
     /// What the app gets, but for the body.
-    fn request(&self, admitted: &Admitted, outer: request::Parts) -> Result<Request<()>> {
+    fn request(&self, admitted: &Admitted, mut outer: request::Parts) -> Result<Request<()>> {
         let mut request = if admitted.sealer.is_some() {
             let mut request = inner_request(&admitted.head)?;
             for pass in &self.passed_extensions {
@@ -102,6 +103,8 @@ impl Shared {
             }
             request
         } else {
+            let headers = verified_fields(&admitted.head)?;
+            outer.headers = headers;
             Request::from_parts(outer, ())
         };
         if let Some(signer) = admitted.signer {

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Sleep;
 
 /// What a body can fail with. Feature `tower`.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -59,17 +62,26 @@ struct PassingBody {
     /// Gone after the end, or an error.
     step: Option<Step>,
     ready: Vec<u8>,
+    /// How long a piece may take, of a stranger's body.
+    patience: Option<Duration>,
+    /// Until when the next one has to come.
+    waiting: Option<Pin<Box<Sleep>>>,
 }
 
 /// The inner body of a request in the chunked form, opened while it arrives; `ready` is what has been opened of it. Its end is only
-/// seen if nothing was cut off.
-pub(super) fn opening(outer: LayerBody, opener: ContentOpener, ready: Vec<u8>) -> LayerBody {
+/// seen if nothing was cut off. Whoever waits for a piece does so for `patience`.
+pub(super) fn opening(
+    outer: LayerBody,
+    opener: ContentOpener,
+    ready: Vec<u8>,
+    patience: Duration,
+) -> LayerBody {
     let mut opener = Some(opener);
     let step: Step = Box::new(move |piece, out| match (piece, &mut opener) {
         (Some(piece), Some(opener)) => opener.push(piece, super::unix_now(), out),
         (_, opener) => opener.take().map_or(Ok(()), |opener| opener.finish(super::unix_now(), out)),
     });
-    boxed(PassingBody { source: outer, step: Some(step), ready })
+    boxed(PassingBody { source: outer, step: Some(step), ready, patience: Some(patience), waiting: None })
 }
 
 /// The outer body of a response in the chunked form, sealed while it is made, after `front`. An inner body that fails has no end.
@@ -79,7 +91,7 @@ pub(super) fn sealing(inner: LayerBody, sealer: BodySealer, front: Vec<u8>) -> L
         (Some(piece), Some(sealer)) => sealer.push(piece, out),
         (_, sealer) => sealer.take().map_or(Ok(()), |sealer| sealer.finish(out)),
     });
-    boxed(PassingBody { source: inner, step: Some(step), ready: front })
+    boxed(PassingBody { source: inner, step: Some(step), ready: front, patience: None, waiting: None })
 }
 
 impl Body for PassingBody {
@@ -96,7 +108,19 @@ impl Body for PassingBody {
                 return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.ready).into()))));
             }
             let Some(step) = &mut this.step else { return Poll::Ready(None) };
-            let passed: Result<(), BoxError> = match ready!(Pin::new(&mut this.source).poll_frame(context)) {
+            let frame = match (Pin::new(&mut this.source).poll_frame(context), this.patience) {
+                (Poll::Ready(frame), _) => {
+                    this.waiting = None;
+                    frame
+                }
+                (Poll::Pending, None) => return Poll::Pending,
+                (Poll::Pending, Some(patience)) => {
+                    let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+                    ready!(waiting.as_mut().poll(context));
+                    Some(Err(Error::Network("a body was too slow").into()))
+                }
+            };
+            let passed: Result<(), BoxError> = match frame {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(piece) => step(Some(&piece), &mut this.ready).map_err(Into::into),
                     Err(_) => Ok(()),

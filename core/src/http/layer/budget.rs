@@ -7,46 +7,44 @@ use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How much of all bodies together is held at a time, in units of 4 KiB: 256 MiB.
-const UNITS: usize = 65_536;
-const UNIT: usize = 4096;
+/// How many bytes of all bodies together are held at a time.
+const ALL: usize = 256 << 20;
+/// How many of them are of requests that nobody signed: a stranger's bodies leave room for those of the others.
+const UNSIGNED: usize = ALL / 2;
 
-/// What all requests together may hold.
+/// What all requests together may hold, a permit for each byte.
 #[derive(Clone)]
-pub(super) struct Budget(Arc<Semaphore>);
+pub(super) struct Budget {
+    all: Arc<Semaphore>,
+    unsigned: Arc<Semaphore>,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(UNITS)))
+        Self { all: Arc::new(Semaphore::new(ALL)), unsigned: Arc::new(Semaphore::new(UNSIGNED)) }
     }
 }
 
 /// What one request holds of the memory for all.
-pub(super) struct Held {
-    budget: Budget,
-    permits: Option<OwnedSemaphorePermit>,
-    /// Bytes that are paid for and not used yet.
-    room: usize,
-}
+pub(super) struct Held(Vec<(Arc<Semaphore>, Option<OwnedSemaphorePermit>)>);
 
 impl Held {
-    pub(super) fn new(budget: &Budget) -> Self {
-        Self { budget: budget.clone(), permits: None, room: 0 }
+    pub(super) fn new(budget: &Budget, signed: bool) -> Self {
+        let unsigned = (!signed).then_some(&budget.unsigned);
+        Self([&budget.all].into_iter().chain(unsigned).map(|share| (share.clone(), None)).collect())
     }
 
     /// Takes memory for so many bytes more, or says that there is none.
     pub(super) fn take(&mut self, bytes: usize) -> Result<()> {
-        let missing = bytes.saturating_sub(self.room).div_ceil(UNIT);
-        if missing > 0 {
-            let units = u32::try_from(missing).map_err(|_| Error::TooLarge("a request's body"))?;
-            let taken = self.budget.0.clone().try_acquire_many_owned(units);
+        let bytes = u32::try_from(bytes).map_err(|_| Error::TooLarge("a request's body"))?;
+        for (share, held) in &mut self.0 {
+            let taken = share.clone().try_acquire_many_owned(bytes);
             let taken = taken.map_err(|_| Error::Store(std::io::ErrorKind::ResourceBusy))?;
-            match &mut self.permits {
-                Some(permits) => permits.merge(taken),
-                None => self.permits = Some(taken),
+            match held {
+                Some(held) => held.merge(taken),
+                None => *held = Some(taken),
             }
         }
-        self.room = self.room + missing * UNIT - bytes;
         Ok(())
     }
 }

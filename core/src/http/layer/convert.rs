@@ -15,6 +15,17 @@ pub(super) fn inner_request(head: &RequestHead) -> Result<Request<()>> {
     request.body(()).map_err(|_| UNFIT)
 }
 
+/// The fields that the app gets of a request that came without an exchange: those that were verified. A cookie that came in pieces is one.
+pub(super) fn verified_fields(head: &RequestHead) -> Result<HeaderMap> {
+    const UNFIT: Error = Error::Malformed("a field that HTTP does not take");
+    let mut fields = HeaderMap::new();
+    for (name, value) in head.headers.iter() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UNFIT)?;
+        fields.append(name, HeaderValue::from_bytes(value).map_err(|_| UNFIT)?);
+    }
+    Ok(fields)
+}
+
 /// The head of the app's response.
 pub(super) fn inner_head(status: StatusCode, fields: &HeaderMap) -> Result<ResponseHead> {
     let mut head = ResponseHead::new(status.as_u16())?;

@@ -31,7 +31,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many requests the default replay cache remembers: of the order of 100 MB when full.
+/// How many requests each of the two default replay caches remembers: of the order of 100 MB when full.
 const DEFAULT_REPLAY_CAPACITY: usize = 1_000_000;
 
 /// Who sent a request, in its extensions, if it was signed. Feature `tower`.
@@ -42,7 +42,8 @@ pub struct Sender(pub Signer);
 ///
 /// Feature `tower`. Wrap the whole app in it, not single routes: a tunnelled request comes to another path than it is for.
 /// Everything is demanded everywhere, unless a path is excepted by name. Requests are refused with an `application/problem+json` that does
-/// not say why. Memory for bodies is bounded over all requests together (256 MiB). Source: SPEC §18 to §21.
+/// not say why. Memory for bodies is bounded over all requests together: 256 MiB, of which
+/// those that nobody signed have half. Source: SPEC §18 to §21.
 ///
 /// **Behind nginx** everything that looks at method and path works as it is: routing, `limit_req`, logs. Requests need
 /// `location = /.well-known/sealwire-keys` to come here, and fit into the header buffers that nginx has anyway (the longest field is 6 KiB, its
@@ -73,6 +74,7 @@ pub struct SealwireLayer {
 struct Shared {
     gate: Gate,
     replay: Arc<dyn ReplayCache>,
+    replay_unsigned: Arc<dyn ReplayCache>,
     passed_extensions: Vec<fn(&http::Extensions, &mut http::Extensions)>,
     body_timeout: Duration,
     budget: Budget,
@@ -94,9 +96,11 @@ impl SealwireLayer {
     }
 
     fn with(gate: Gate) -> Self {
+        let cache = || Arc::new(MemoryReplayCache::new(DEFAULT_REPLAY_CAPACITY, unix_now()));
         let shared = Shared {
             gate,
-            replay: Arc::new(MemoryReplayCache::new(DEFAULT_REPLAY_CAPACITY, unix_now())),
+            replay: cache(),
+            replay_unsigned: cache(),
             passed_extensions: Vec::new(),
             body_timeout: DEFAULT_BODY_TIMEOUT,
             budget: Budget::default(),
@@ -127,9 +131,22 @@ impl SealwireLayer {
     }
 
     /// Remembers requests here, in place of this process's memory: needed as soon as there are two processes.
+    ///
+    /// **A cache that strangers can fill refuses everybody**: where unsigned exchanges are taken beside signed ones, use
+    /// [`SealwireLayer::replay_apart`].
     #[must_use]
     pub fn replay(self, cache: Arc<dyn ReplayCache>) -> Self {
-        self.change(|shared| shared.replay = cache)
+        self.replay_apart(cache.clone(), cache)
+    }
+
+    /// Remembers signed requests in one cache and unsigned ones in another, so that strangers, who may fill theirs, do not keep known
+    /// devices out. In this process's memory it is so anyway.
+    #[must_use]
+    pub fn replay_apart(self, signed: Arc<dyn ReplayCache>, unsigned: Arc<dyn ReplayCache>) -> Self {
+        self.change(|shared| {
+            shared.replay = signed;
+            shared.replay_unsigned = unsigned;
+        })
     }
 
     /// **Lets requests for this path in as they are**: `/health`, say. Paths are as they come here; patterns as in a [`Rule`](super::Rule).
@@ -166,7 +183,8 @@ impl SealwireLayer {
     }
 
     /// Refuses a second request with the same `Idempotency-Key`, so that clients may repeat what they do not know the outcome of
-    /// ([`Rule::idempotent`](super::Rule::idempotent)). The answer is 409, sealed.
+    /// ([`Rule::idempotent`](super::Rule::idempotent)). The answer is 409, sealed. Not for GET, HEAD and OPTIONS. **Only as long as the replay
+    /// cache remembers**: a process that began between the two, or a Redis that was flushed, lets the second in.
     #[must_use]
     pub fn enforce_idempotency_keys(self) -> Self {
         self.change_gate(Gate::enforce_idempotency_keys)
@@ -199,7 +217,8 @@ impl SealwireLayer {
         })
     }
 
-    /// How long a body may take to arrive, where it is held: 30 s, unless told otherwise.
+    /// How long a body may take to arrive, where it is held: 30 s, unless told otherwise. Where it [streams](SealwireLayer::stream) that is
+    /// for each of its pieces, while the app waits for one.
     #[must_use]
     pub fn body_timeout(self, timeout: Duration) -> Self {
         self.change(|shared| shared.body_timeout = timeout)

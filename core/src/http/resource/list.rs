@@ -7,10 +7,11 @@ use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Unexpected,
     Visitor,
 };
+use std::collections::BTreeSet;
 use std::fmt::{Formatter, Result as FmtResult};
 
 const MAX_LIST: usize = 10_000;
-const MALFORMED: Error = Error::Malformed("a list is a JSON array of objects with ids");
+const MALFORMED: Error = Error::Malformed("a list is a JSON array of objects, each with an id of its own");
 
 /// What counts of one object of a list.
 pub(crate) struct Entry {
@@ -30,7 +31,9 @@ impl ListShape {
             return Err(Error::TooLarge("a list has at most 10000 items"));
         }
         read.and_then(|()| json.end()).map_err(|_| MALFORMED)?;
-        Ok(entries)
+        let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        // Two versions of one resource would both pass for the newest.
+        if ids.len() == entries.len() { Ok(entries) } else { Err(MALFORMED) }
     }
 }
 

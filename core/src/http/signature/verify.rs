@@ -7,6 +7,8 @@ use super::{ALGORITHM, TAG, VALIDITY, covered};
 use crate::error::{Error, Result};
 use crate::http::message::RequestHead;
 use crate::suite::{Signer, label, sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 const MAX_NONCE: usize = 128;
 
@@ -90,6 +92,11 @@ impl OriginPolicy {
 pub trait OriginKeys {
     /// The key of that name, if it is one to be trusted now.
     fn signer(&self, id: &KeyId) -> Option<Signer>;
+
+    /// All of them, if that is known beforehand: a verifier then makes their names once, and does not ask for one.
+    fn all(&self) -> Option<&[Signer]> {
+        None
+    }
 }
 
 impl<F: Fn(&KeyId) -> Option<Signer>> OriginKeys for F {
@@ -102,6 +109,10 @@ impl OriginKeys for Vec<Signer> {
     fn signer(&self, id: &KeyId) -> Option<Signer> {
         self.iter().find(|signer| signer.key_id() == *id).copied()
     }
+
+    fn all(&self) -> Option<&[Signer]> {
+        Some(self)
+    }
 }
 
 /// Verifies who sent a request, with public keys alone; refuses whatever is not signed. See [`RequestSigner`](super::RequestSigner).
@@ -111,6 +122,8 @@ impl OriginKeys for Vec<Signer> {
 #[derive(Debug, Clone)]
 pub struct RequestVerifier<K> {
     keys: K,
+    /// Of keys that are a list. A stranger's request would otherwise cost a hash for each.
+    by_name: Option<Arc<BTreeMap<KeyId, Signer>>>,
     policy: OriginPolicy,
 }
 
@@ -118,7 +131,8 @@ impl<K: OriginKeys> RequestVerifier<K> {
     /// Takes signatures by these keys under this policy.
     #[must_use]
     pub fn new(keys: K, policy: OriginPolicy) -> Self {
-        Self { keys, policy }
+        let by_name = keys.all().map(|all| all.iter().map(|signer| (signer.key_id(), *signer)).collect());
+        Self { by_name: by_name.map(Arc::new), keys, policy }
     }
 
     /// Verifies a head, before its body is read. `now` is in seconds since 1970.
@@ -135,6 +149,10 @@ impl<K: OriginKeys> RequestVerifier<K> {
         let base = input.base(head)?;
         let components = input.components()?;
         let demanded = covered(&head.headers)?;
+        // Of several lines whoever is behind may take one, which nobody signed by itself.
+        for name in components.iter().filter(|name| !name.starts_with('@')) {
+            head.headers.one(name)?;
+        }
         let required = self.policy.required.iter().map(String::as_str);
         if !demanded.into_iter().chain(required).all(|name| components.contains(&name)) {
             return Err(Error::Rejected);
@@ -151,8 +169,11 @@ impl<K: OriginKeys> RequestVerifier<K> {
             return Err(Error::Rejected);
         }
         // A lookup that gives another key than it was asked for would let one signer pass as another.
-        let signer =
-            self.keys.signer(&key_id).filter(|signer| signer.key_id() == key_id).ok_or(Error::Rejected)?;
+        let signer = match &self.by_name {
+            Some(by_name) => by_name.get(&key_id).copied(),
+            None => self.keys.signer(&key_id).filter(|signer| signer.key_id() == key_id),
+        };
+        let signer = signer.ok_or(Error::Rejected)?;
         signer.verify(&base, &signature)?;
         Ok(VerifiedHead { signer, nonce, proof })
     }
