@@ -3,6 +3,7 @@
 
 mod error;
 mod keys;
+mod outside;
 mod seal;
 #[cfg(feature = "traps")]
 mod traps;
