@@ -93,7 +93,8 @@ struct Source<'a> {
 
 impl Read for Source<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let end = self.bytes.length().min(self.at.saturating_add(u32::try_from(into.len()).unwrap_or(u32::MAX)));
+        let end =
+            self.bytes.length().min(self.at.saturating_add(u32::try_from(into.len()).unwrap_or(u32::MAX)));
         let piece = self.bytes.subarray(self.at, end);
         let len = piece.length() as usize;
         if let Some(into) = into.get_mut(..len) {
