@@ -62,7 +62,9 @@ pub use about::{About, Addressed};
 pub use chunks::{BODY_HEAD_LEN, ChunkKey};
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
-pub use envelope::{Header, Metadata, MetadataValue, from_text, join, read_header, split, to_text};
+pub use envelope::{
+    Header, Metadata, MetadataValue, from_text, header_len, join, read_header, split, to_text,
+};
 pub use error::{Error, Result};
 pub use identity::{
     Candidate, Fingerprint, Identity, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients, SlotKind,
@@ -74,7 +76,8 @@ pub use sealer::Sealer;
 pub use secret::SecretBytes;
 pub use store::{MemoryStore, SecretStore};
 pub use stream::{
-    OpenReader, OpenStream, OutsideOpening, OutsideSealing, SealStream, SealWriter, SeekReader,
+    OpenReader, OpenStream, OutsideOpening, OutsideSealing, RangeOpener, RangeStart, SealStream, SealWriter,
+    SeekReader,
 };
 pub use suite::{Aead, Kem, Signer};
 

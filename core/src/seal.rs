@@ -6,7 +6,6 @@ use crate::context::SealContext;
 use crate::envelope::{Header, assemble, encode_slots, join, split, whole_header};
 use crate::error::{Error, Result};
 use crate::identity::{Recipients, Unlock, lock_all};
-use crate::layout::MAX_PADDED;
 use crate::opener::{Finished, Opener, SignedBy, Unlocked};
 use crate::sealer::{Begun, Sealer};
 use crate::suite::sha256;
@@ -198,15 +197,10 @@ impl Sealer<'_> {
         }
         sealer.seal(&plaintext)
     }
-
-    /// Payloads of up to 1 GiB are padded, so that a reader of a stream never holds back more than a little.
-    pub(crate) fn pads(&self, payload: u64) -> bool {
-        self.padded && payload <= MAX_PADDED / 2
-    }
 }
 
 /// Writes `front`, then the body of `payload`, into `out`.
-fn seal_body(begun: &Begun<'_>, part: &str, payload: &[u8], front: &[u8], out: &mut Vec<u8>) -> Result<()> {
+fn seal_body(begun: &Begun, part: &str, payload: &[u8], front: &[u8], out: &mut Vec<u8>) -> Result<()> {
     let (head, key, signer) = begun.body(part)?;
     let signature = signer.sign(|| sha256(&[payload]));
     let signature = signature.as_ref().map_or(&[][..], |signature| signature);

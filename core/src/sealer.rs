@@ -7,8 +7,9 @@ use crate::context::{SealContext, part_digest};
 use crate::envelope::{FixedPart, Metadata, MetadataValue, PrivateBlock, assemble, encode_slots};
 use crate::error::Result;
 use crate::identity::{Identity, Recipients, lock_all};
-use crate::layout::Layout;
-use crate::suite::{Aead, SIGNATURE_LEN, label, random_array};
+use crate::layout::{Layout, MAX_PADDED};
+use crate::suite::{Aead, SIGNATURE_LEN, SigningKey, label, random_array};
+use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// Seals with more than the defaults: several kinds of readers, a signature, metadata.
@@ -151,8 +152,13 @@ impl<'a> Sealer<'a> {
         self
     }
 
+    /// Payloads of up to 1 GiB are padded, so that a reader of a stream never holds back more than a little.
+    pub(crate) fn pads(&self, payload: u64) -> bool {
+        self.padded && payload <= MAX_PADDED / 2
+    }
+
     /// A fresh content key and the header that locks it for everybody.
-    pub(crate) fn begin(&self, padded: bool) -> Result<Begun<'a>> {
+    pub(crate) fn begin(&self, padded: bool) -> Result<Begun> {
         let context = self.context.digest()?;
         let aead = self.aead.unwrap_or_else(Aead::preferred);
         let mut key = ContentKey::generate(random_array()?)?;
@@ -161,7 +167,8 @@ impl<'a> Sealer<'a> {
         let slots = encode_slots(&slots);
         let header = assemble(&fixed, &slots, &key.slots_tag(&slots))?;
         let layout = Layout { padded, signed: self.signer.is_some() };
-        Ok(Begun { header, key, aead, context, signer: self.signer, layout })
+        let signer = self.signer.map(|identity| Arc::clone(&identity.signing));
+        Ok(Begun { header, key, aead, context, signer, layout })
     }
 
     /// magic ‖ FIXED, with the private block encrypted in it.
@@ -185,36 +192,36 @@ impl<'a> Sealer<'a> {
 }
 
 /// A new envelope whose header is written and whose bodies are not.
-pub(crate) struct Begun<'a> {
+pub(crate) struct Begun {
     pub(crate) header: Vec<u8>,
     pub(crate) layout: Layout,
     key: ContentKey,
     aead: Aead,
     context: [u8; 32],
-    signer: Option<&'a Identity>,
+    signer: Option<Arc<SigningKey>>,
 }
 
-impl<'a> Begun<'a> {
+impl Begun {
     /// The head and the key of one body, and what signs it.
-    pub(crate) fn body(&self, part: &str) -> Result<([u8; HEAD_LEN], ChunkKey, BodySigner<'a>)> {
+    pub(crate) fn body(&self, part: &str) -> Result<([u8; HEAD_LEN], ChunkKey, BodySigner)> {
         let part = part_digest(part)?;
         let key: BodyKey = self.key.body_key(self.aead, &self.context, &part);
         let (head, chunk_key) = key.start()?;
         let signed = SignedParts { h_fixed: *self.key.h_fixed(), context: self.context, part };
-        Ok((head, chunk_key, BodySigner { signer: self.signer, signed }))
+        Ok((head, chunk_key, BodySigner { signer: self.signer.clone(), signed }))
     }
 }
 
 /// Signs one body when its payload's hash is known.
-pub(crate) struct BodySigner<'a> {
-    signer: Option<&'a Identity>,
+pub(crate) struct BodySigner {
+    signer: Option<Arc<SigningKey>>,
     signed: SignedParts,
 }
 
-impl BodySigner<'_> {
+impl BodySigner {
     /// The signature, or nothing.
     pub(crate) fn sign(&self, payload_hash: impl FnOnce() -> [u8; 32]) -> Option<[u8; SIGNATURE_LEN]> {
-        self.signer.map(|identity| identity.signing.sign(&self.signed.message(&payload_hash())))
+        self.signer.as_ref().map(|signing| signing.sign(&self.signed.message(&payload_hash())))
     }
 
     pub(crate) fn is_signing(&self) -> bool {

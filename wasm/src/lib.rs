@@ -4,6 +4,8 @@
 mod error;
 mod keys;
 mod outside;
+mod request;
 mod seal;
+mod stream;
 #[cfg(feature = "traps")]
 mod traps;

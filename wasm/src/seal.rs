@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
 use js_sys::{Array, Uint8Array};
 use sealwire::{
-    About, Addressed, Aead, Expect, Header, Metadata, MetadataValue, Opener, Recipients, Sealer, SignedBy,
-    Signer, SlotKind,
+    About, Addressed, Aead, Error, Expect, Finished, Header, Metadata, MetadataValue, Opener, Recipients,
+    Sealer, SignedBy, Signer, SlotKind,
 };
 use std::sync::Arc;
 use wasm_bindgen::JsValue;
@@ -229,11 +229,7 @@ impl Opening {
     pub fn open(&self, envelope: &[u8]) -> Result<Opened> {
         let mut plaintext = Zeroizing::new(Vec::new());
         let finished = self.opener().open_into(envelope, &mut plaintext)?;
-        Ok(Opened {
-            plaintext: Uint8Array::from(plaintext.as_slice()),
-            signer: finished.signer,
-            about: finished.about,
-        })
+        Ok(Opened::new(&plaintext, finished))
     }
 
     pub fn rewrap(&self, envelope: &[u8], sealing: &Sealing) -> Result<Vec<u8>> {
@@ -253,6 +249,13 @@ pub struct Opened {
     plaintext: Uint8Array,
     signer: SignedBy,
     about: About,
+}
+
+impl Opened {
+    pub(crate) fn new(plaintext: &[u8], finished: Finished) -> Self {
+        let Finished { signer, about, .. } = finished;
+        Self { plaintext: Uint8Array::from(plaintext), signer, about }
+    }
 }
 
 #[wasm_bindgen]
@@ -305,6 +308,23 @@ fn metadata(metadata: &Metadata) -> Array {
         Array::of2(&key.into(), &value)
     };
     metadata.iter().map(entry).collect()
+}
+
+#[wasm_bindgen(js_name = toText)]
+pub fn to_text(bytes: &[u8]) -> String {
+    sealwire::to_text(bytes)
+}
+
+#[wasm_bindgen(js_name = fromText)]
+pub fn from_text(text: &str) -> Result<Vec<u8>> {
+    Ok(sealwire::from_text(text)?)
+}
+
+/// How long the header is, of an envelope that has a good one.
+#[wasm_bindgen(js_name = splitAt)]
+pub fn split_at(envelope: &[u8]) -> Result<u32> {
+    let (header, _) = sealwire::split(envelope)?;
+    u32::try_from(header.len()).map_err(|_| Error::TooLarge("a header").into())
 }
 
 /// `[length, id, aead, padded, privateBlockLength, metadata, slots]`, each slot as `[kind, …]`.

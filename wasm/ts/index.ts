@@ -1,9 +1,18 @@
 // What the package exports. The entry files (`node.ts`, `browser.ts`, `inline.ts`) add where the module is found.
 
+export { SealedBlob, type RangeSource } from "./blob.js";
 export { SealContext, type ContextField } from "./context.js";
 export { SealwireError, type ErrorCode } from "./error.js";
 export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
 export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
+export {
+  signRequest,
+  verifyRequest,
+  type OriginKeys,
+  type SignRequestOptions,
+  type VerifiedRequest,
+  type VerifyRequestOptions,
+} from "./request.js";
 export {
   inspect,
   open,
@@ -25,3 +34,12 @@ export {
   type SealOptions,
   type UnverifiedSlot,
 } from "./seal.js";
+export {
+  openStream,
+  sealStream,
+  type Finished,
+  type OpenStreamOptions,
+  type OpenTransform,
+  type SealStreamOptions,
+} from "./stream.js";
+export { fromText, join, split, toText } from "./text.js";

@@ -4,7 +4,10 @@ import type { SealContext } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, run, scoped } from "./module.js";
-import { type OpenOptions, type RawAbout, type Recipients, type SealOptions, rawOpening, rawSealing } from "./seal.js";
+import { makeSigner } from "./recipient.js";
+import {
+  type OpenOptions, type Opened, OpenedPayload, type RawAbout, type Recipients, type SealOptions, aboutOf, rawOpening, rawSealing,
+} from "./seal.js";
 
 const CHUNK = 16 * 1024;
 const TAG = 16;
@@ -75,7 +78,7 @@ export async function openOutside(
   keys: Unlock,
   context: SealContext,
   options: OpenOptions,
-): Promise<{ plaintext: Bytes; signer: string | undefined; about: RawAbout } | undefined> {
+): Promise<Opened | undefined> {
   const held = await run(() =>
     scoped((own) => {
       const opening = own(rawOpening(keys, context, options)).openOutside(envelope);
@@ -119,7 +122,10 @@ export async function openOutside(
       await inFlight(ending, async (i) => place(await decrypted(i), i * CHUNK));
       const hash = isSigned ? await sha256(plaintext) : undefined;
       const [signer, about] = call(() => held.object.finish(closing, hash)) as [string | undefined, RawAbout];
-      return { plaintext, signer, about };
+      return new OpenedPayload(plaintext, {
+        ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
+        about: aboutOf(about),
+      });
     });
   } catch (error) {
     for (const secret of secrets) secret.fill(0);

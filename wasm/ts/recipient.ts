@@ -159,6 +159,11 @@ export class Signer {
     return run(() => new Signer(glue.parseSigner(text)));
   }
 
+  /** The name of this key in signed requests: its JWK thumbprint (RFC 7638), 43 characters of base64url. */
+  get keyId(): string {
+    return call(() => glue.keyId(this.#text));
+  }
+
   /** The key in lower-case hex. */
   toString(): string {
     return this.#text;

@@ -1,4 +1,5 @@
-import { SealContext, rawContext, unsigned, wellFormed } from "./context.js";
+import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
+import { type SealContext, rawContext, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -103,7 +104,7 @@ export interface About {
 /** An opened payload, and what is known of it. */
 export interface Opened {
   /** The payload: a buffer of its own. */
-  readonly plaintext: Uint8Array;
+  readonly plaintext: Uint8Array<ArrayBuffer>;
   /** The payload as text: throws `Malformed` if it is not UTF-8. */
   text(): string;
   /** Who signed exactly this payload for exactly this context; without it nobody signed, and anybody may have written it. */
@@ -132,10 +133,13 @@ export async function seal(
   recipients: Recipients,
   context: SealContext,
   options: SealOptions = {},
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
   if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
-  return run(() => scoped((own) => own(rawSealing(recipients, context, options)).seal(payload)));
+  if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
+  return run(() =>
+    scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
+  );
 }
 
 /**
@@ -161,12 +165,17 @@ export async function open(
 ): Promise<Opened> {
   const sealed = bytes(envelope);
   const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
-  if (outside !== undefined) return new OpenedPayload(outside.plaintext, outside.signer, outside.about);
+  if (outside !== undefined) return outside;
+  if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
   return run(() =>
     scoped((own) => {
       const opening = own(rawOpening(keys, context, options));
       const opened = own(opening.open(sealed));
-      return new OpenedPayload(opened.plaintext(), opened.signer(), opened.about());
+      const signer = opened.signer();
+      return new OpenedPayload(opened.plaintext() as Uint8Array<ArrayBuffer>, {
+        ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
+        about: aboutOf(opened.about() as unknown as RawAbout),
+      });
     }),
   );
 }
@@ -184,12 +193,12 @@ export function rewrap(
   context: SealContext,
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   return run(() =>
     scoped((own) => {
       const opening = own(rawOpening(keys, context, options));
       const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
-      return opening.rewrap(bytes(envelope), sealing);
+      return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
     }),
   );
 }
@@ -206,12 +215,12 @@ export function reseal(
   context: SealContext,
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   return run(() =>
     scoped((own) => {
       const opening = own(rawOpening(keys, context, options));
       const sealing = own(rawSealing(recipients, context, options));
-      return sealing.reseal(bytes(envelope), opening);
+      return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
     }),
   );
 }
@@ -325,15 +334,16 @@ export function aboutOf([rawMetadata, created, contentType, filename, addressedT
   };
 }
 
-class OpenedPayload implements Opened {
-  readonly plaintext: Uint8Array;
+/** An {@link Opened}. */
+export class OpenedPayload implements Opened {
+  readonly plaintext: Uint8Array<ArrayBuffer>;
   readonly signer?: Signer;
   readonly about: About;
 
-  constructor(plaintext: Uint8Array, signer: string | undefined, about: unknown) {
+  constructor(plaintext: Uint8Array<ArrayBuffer>, { signer, about }: { signer?: Signer; about: About }) {
     this.plaintext = plaintext;
-    if (signer !== undefined) this.signer = makeSigner(signer);
-    this.about = aboutOf(about as RawAbout);
+    if (signer !== undefined) this.signer = signer;
+    this.about = about;
   }
 
   text(): string {

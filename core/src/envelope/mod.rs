@@ -209,7 +209,16 @@ impl Frame {
 ///
 /// # Errors
 /// As soon as the bytes at hand cannot be the front of an acceptable envelope: [`Error::Malformed`], [`Error::Unsupported`], [`Error::TooLarge`].
-pub(crate) fn header_len(bytes: &[u8]) -> Result<Option<usize>> {
+///
+/// ```
+/// # use sealwire::{Identity, SealContext, header_len, seal};
+/// # let bob = Identity::generate()?;
+/// let envelope = seal(b"hello", &[bob.recipient()], &SealContext::new("notes"))?;
+/// assert_eq!(header_len(&envelope[..20])?, None);
+/// assert!(header_len(&envelope)?.is_some_and(|len| len < envelope.len()));
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+pub fn header_len(bytes: &[u8]) -> Result<Option<usize>> {
     Ok(Frame::find(bytes)?.map(|frame| frame.end))
 }
 

@@ -16,6 +16,7 @@ use crate::secret::{Key, SecretBytes};
 use crate::store::SecretStore;
 use crate::suite::{Kem, KemSecret, Signer, SigningKey};
 use std::fmt;
+use std::sync::Arc;
 use text::TextForm;
 use zeroize::Zeroize;
 
@@ -34,7 +35,8 @@ const IDENTITIES_PER_FILE: usize = 64;
 /// ```
 pub struct Identity {
     pub(crate) kem: KemSecret,
-    pub(crate) signing: SigningKey,
+    /// Shared with the streams that sign at their end.
+    pub(crate) signing: Arc<SigningKey>,
     recipient: Recipient,
 }
 
@@ -58,7 +60,7 @@ impl Identity {
 
     fn assemble(kem: KemSecret, signing: SigningKey) -> Self {
         let recipient = Recipient::certify(kem.public(), &signing);
-        Self { kem, signing, recipient }
+        Self { kem, signing: Arc::new(signing), recipient }
     }
 
     /// The public half, to be given to everybody.

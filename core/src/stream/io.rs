@@ -32,20 +32,20 @@ const BLOCK: usize = 64 * 16 * 1024;
 /// assert_eq!(plaintext, "a terabyte, say");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct SealWriter<'a, W> {
+pub struct SealWriter<W> {
     sink: W,
     /// Taken away when the sink has failed, since the envelope then has a hole.
-    stream: Option<SealStream<'a>>,
+    stream: Option<SealStream>,
     pending: Zeroizing<Vec<u8>>,
     sealed: Vec<u8>,
 }
 
-impl<'a, W: Write> SealWriter<'a, W> {
+impl<W: Write> SealWriter<W> {
     /// Begins a new envelope with the sealer's options (all but the padding).
     ///
     /// # Errors
     /// Those of [`Sealer::seal`].
-    pub fn new(sink: W, sealer: &Sealer<'a>) -> Result<Self> {
+    pub fn new(sink: W, sealer: &Sealer<'_>) -> Result<Self> {
         Ok(Self::over(sink, SealStream::new(sealer)?))
     }
 
@@ -53,12 +53,12 @@ impl<'a, W: Write> SealWriter<'a, W> {
     ///
     /// # Errors
     /// Those of [`Sealer::seal`].
-    pub fn detached(sink: W, sealer: &Sealer<'a>) -> Result<(Vec<u8>, Self)> {
+    pub fn detached(sink: W, sealer: &Sealer<'_>) -> Result<(Vec<u8>, Self)> {
         let (header, stream) = SealStream::detached(sealer)?;
         Ok((header, Self::over(sink, stream)))
     }
 
-    fn over(sink: W, stream: SealStream<'a>) -> Self {
+    fn over(sink: W, stream: SealStream) -> Self {
         Self {
             sink,
             stream: Some(stream),
@@ -95,7 +95,7 @@ impl<'a, W: Write> SealWriter<'a, W> {
 
 const FAILED: Error = Error::Misuse("the stream has failed before");
 
-impl<W: Write> Write for SealWriter<'_, W> {
+impl<W: Write> Write for SealWriter<W> {
     fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {
         if self.pending.len() == BLOCK {
             self.seal_pending()?;

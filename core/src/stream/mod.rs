@@ -3,11 +3,13 @@
 mod io;
 mod open;
 mod outside;
+mod range;
 mod seal;
 mod seek;
 
 pub use io::{OpenReader, SealWriter};
 pub use open::OpenStream;
 pub use outside::{OutsideOpening, OutsideSealing};
+pub use range::{RangeOpener, RangeStart};
 pub use seal::SealStream;
 pub use seek::SeekReader;

@@ -38,15 +38,6 @@ impl<'a> OpenStream<'a> {
         Self { phase: Phase::Header { opener: opener.clone(), received: Vec::new() } }
     }
 
-    /// Begins to open a body whose header is here already.
-    ///
-    /// # Errors
-    /// Those of [`open`](crate::open()) that concern the header and the keys.
-    pub fn detached(header: &[u8], opener: &Opener<'a>) -> Result<Self> {
-        let unlocked = opener.begin(&whole_header(header)?)?;
-        Ok(Self { phase: Phase::Body(Box::new(BodyStream::new(unlocked))) })
-    }
-
     /// Takes the next piece of the envelope and appends what was authenticated to `plaintext`.
     ///
     /// # Errors
@@ -122,6 +113,17 @@ impl<'a> OpenStream<'a> {
             Phase::Body(stream) => Some(&stream.unlocked.about),
             _ => None,
         }
+    }
+}
+
+impl OpenStream<'static> {
+    /// Begins to open a body whose header is here already. The keys are not needed any more then.
+    ///
+    /// # Errors
+    /// Those of [`open`](crate::open()) that concern the header and the keys.
+    pub fn detached(header: &[u8], opener: &Opener<'_>) -> Result<Self> {
+        let unlocked = opener.begin(&whole_header(header)?)?;
+        Ok(Self { phase: Phase::Body(Box::new(BodyStream::new(unlocked))) })
     }
 }
 

@@ -1,12 +1,13 @@
 //! Random access.
 
+use super::range::{RangeOpener, RangeStart};
 use crate::about::About;
-use crate::chunks::{CHUNK, ChunkCipher, HEAD_LEN, SEALED_CHUNK, plain_len};
+use crate::chunks::{CHUNK, HEAD_LEN};
 use crate::envelope::{read_header, whole_header};
 use crate::error::{Error, Result};
 use crate::opener::{Opener, Unlocked};
-use crate::suite::TAG_LEN;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// Reads an envelope at random: any range of the payload costs the chunks (16 KiB) that it touches.
@@ -31,12 +32,7 @@ use zeroize::Zeroizing;
 /// ```
 pub struct SeekReader<R> {
     source: R,
-    /// Where in the source the first chunk begins, and how long the chunks are.
-    chunks_start: u64,
-    chunks_len: u64,
-    cipher: ChunkCipher,
-    about: About,
-    payload_len: u64,
+    opener: RangeOpener,
     position: u64,
     /// The chunk that was opened last.
     cached: Option<(u64, Zeroizing<Vec<u8>>)>,
@@ -63,77 +59,55 @@ impl<R: Read + Seek> SeekReader<R> {
     }
 
     fn over(mut source: R, body_start: u64, unlocked: Unlocked) -> Result<Self> {
-        let chunks_start = body_start + HEAD_LEN as u64;
-        let chunks_len = source.seek(SeekFrom::End(0))?.checked_sub(chunks_start).ok_or(Error::Truncated)?;
-        let total = plain_len(chunks_len)?;
-        unlocked.layout.check_total(total)?;
-        source.seek(SeekFrom::Start(body_start))?;
-        let mut head = [0; HEAD_LEN];
-        source.read_exact(&mut head)?;
-        let cipher = unlocked.body(&head)?.cipher();
-        let about = unlocked.about.clone();
-        let layout = unlocked.layout;
-        let mut reader = Self {
-            source,
-            chunks_start,
-            chunks_len,
-            cipher,
-            about,
-            payload_len: total,
-            position: 0,
-            cached: None,
-        };
-        // The last chunk authenticates the length, with a tail or without.
-        let tail_len = layout.tail_len() as u64;
-        reader.chunk(chunks_len / SEALED_CHUNK as u64)?;
-        reader.position = total.checked_sub(tail_len).ok_or(Error::Rejected)?;
-        let mut tail = Vec::new();
-        reader.read_to_end(&mut tail)?;
-        reader.payload_len = layout.payload_len(total, &tail)?;
-        reader.position = 0;
-        Ok(reader)
+        let source_len = source.seek(SeekFrom::End(0))?;
+        let head = read_range(&mut source, body_start..body_start + HEAD_LEN as u64)?;
+        let start = RangeStart::over(unlocked, &head, body_start, source_len)?;
+        let tail = read_range(&mut source, start.sealed())?;
+        Ok(Self { source, opener: start.finish(&tail)?, position: 0, cached: None })
     }
 
     /// How many bytes the payload has.
     #[must_use]
     #[allow(clippy::len_without_is_empty)] // It counts a payload, it is no collection.
     pub fn len(&self) -> u64 {
-        self.payload_len
+        self.opener.len()
     }
 
     /// What the sealer said about the payload.
     #[must_use]
     pub fn about(&self) -> &About {
-        &self.about
+        self.opener.about()
     }
 
-    /// The plaintext of one chunk.
+    /// The payload in one chunk.
     fn chunk(&mut self, index: u64) -> Result<&[u8]> {
         if self.cached.as_ref().is_none_or(|(cached, _)| *cached != index) {
-            let start = index * SEALED_CHUNK as u64;
-            let len = self.chunks_len.saturating_sub(start).min(SEALED_CHUNK as u64);
-            let mut sealed = Vec::with_capacity(SEALED_CHUNK);
-            self.source.seek(SeekFrom::Start(self.chunks_start + start))?;
-            (&mut self.source).take(len).read_to_end(&mut sealed)?;
-            let text_len = sealed.len().checked_sub(TAG_LEN).ok_or(Error::Truncated)?;
-            let mut text = Zeroizing::new(vec![0; text_len]);
-            self.cipher.open(index, &sealed, &mut text)?;
-            self.cached = Some((index, text));
+            let start = index * CHUNK as u64;
+            let range = start..self.len().min(start + CHUNK as u64);
+            let sealed = read_range(&mut self.source, self.opener.sealed(range.clone())?)?;
+            self.cached = Some((index, Zeroizing::new(self.opener.open(range, &sealed)?)));
         }
         Ok(self.cached.as_ref().map(|(_, text)| text.as_slice()).unwrap_or_default())
     }
 }
 
+/// As much of a range as the source has.
+fn read_range<R: Read + Seek>(source: &mut R, range: Range<u64>) -> Result<Vec<u8>> {
+    let mut read = Vec::new();
+    source.seek(SeekFrom::Start(range.start))?;
+    source.take(range.end - range.start).read_to_end(&mut read)?;
+    Ok(read)
+}
+
 impl<R: Read + Seek> Read for SeekReader<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        let left = self.payload_len.saturating_sub(self.position);
+        let left = self.len().saturating_sub(self.position);
         if left == 0 || out.is_empty() {
             return Ok(0);
         }
         let (index, within) = (self.position / CHUNK as u64, self.position % CHUNK as u64);
         let text = self.chunk(index)?;
         let from = usize::try_from(within).ok().and_then(|within| text.get(within..)).unwrap_or_default();
-        let from = usize::try_from(left).ok().and_then(|left| from.get(..left)).unwrap_or(from);
         let read = from.len().min(out.len());
         out.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
         self.position += read as u64;
@@ -145,7 +119,7 @@ impl<R> Seek for SeekReader<R> {
     fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
         let position = match to {
             SeekFrom::Start(position) => Some(position),
-            SeekFrom::End(offset) => self.payload_len.checked_add_signed(offset),
+            SeekFrom::End(offset) => self.opener.len().checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
         self.position = position.ok_or(Error::Misuse("a seek to before the start"))?;

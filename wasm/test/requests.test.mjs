@@ -1,0 +1,45 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { Identity, SealwireError, signRequest, verifyRequest } from "../dist/esm/node.js";
+
+const [alice, bob] = [await Identity.generate(), await Identity.generate()];
+const origin = "https://api.example.com";
+const refused = (code) => (error) => error instanceof SealwireError && error.code === code;
+const put = (url = `${origin}/notes/17?a=%20b&c`) =>
+  new Request(url, { method: "PUT", body: Uint8Array.of(1, 2, 3), headers: { "content-type": "application/vnd.sealwire", authorization: "Bearer x", "if-match": '"1"' } });
+
+test("a signed request verifies, and says who signed and what to remember", async () => {
+  const signed = await signRequest(put(), alice, { cover: ["if-match"] });
+  assert.match(signed.headers.get("content-digest"), /^sha-256=:/);
+  for (const keys of [alice.signer, [bob.signer, alice.signer], (id) => (id === alice.signer.keyId ? alice.signer : undefined), async () => alice.signer]) {
+    const verified = await verifyRequest(signed.clone(), keys, { origin, require: ["if-match"] });
+    assert.ok(verified.signer.equals(alice.signer));
+    assert.equal(verified.verifiedBody, "whole");
+    assert.deepEqual(verified.body, Uint8Array.of(1, 2, 3));
+    assert.equal(verified.nonce.id.length, 32);
+    assert.ok(verified.nonce.keepUntil > verified.nonce.created);
+  }
+  const get = await signRequest(new Request(`${origin}/notes?`), alice);
+  assert.equal((await verifyRequest(get, alice.signer, { origin })).verifiedBody, "none");
+});
+
+test("what was changed, left unsigned, or is of another time or place is refused", async () => {
+  const signed = await signRequest(put(), alice);
+  const verify = (request, options = {}, keys = alice.signer) => verifyRequest(request, keys, { origin, ...options });
+  const changed = (url, init) => new Request(url, { method: signed.method, headers: signed.headers, body: Uint8Array.of(1, 2, 3), ...init });
+  await assert.rejects(verify(put()), refused("Rejected"));
+  await assert.rejects(verify(signed.clone(), {}, bob.signer), refused("Rejected"));
+  await assert.rejects(verify(signed.clone(), {}, () => undefined), refused("Rejected"));
+  await assert.rejects(verify(signed.clone(), { origin: "https://other.example.com" }), refused("Rejected"));
+  await assert.rejects(verify(changed(`${origin}/notes/18?a=%20b&c`)), refused("Rejected"));
+  await assert.rejects(verify(changed(`${origin}/notes/17?a=+b&c`)), refused("Rejected"));
+  await assert.rejects(verify(changed(signed.url, { body: Uint8Array.of(1, 2, 4) })), refused("Rejected"));
+  await assert.rejects(verify(changed(signed.url, { method: "POST" })), refused("Rejected"));
+  const headers = new Headers(signed.headers);
+  headers.set("authorization", "Bearer y");
+  await assert.rejects(verify(changed(signed.url, { headers })), refused("Rejected"));
+  await assert.rejects(verify(signed.clone(), { require: ["if-match"] }), refused("Rejected"));
+  await assert.rejects(verify(signed.clone(), { now: Math.floor(Date.now() / 1000) + 400 }), refused("Expired"));
+  await assert.rejects(verify(signed.clone(), { maxBody: 2 }), refused("TooLarge"));
+  assert.ok((await verify(signed.clone())).signer.equals(alice.signer));
+});
