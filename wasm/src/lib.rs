@@ -1,7 +1,10 @@
 //! Sealwire as WebAssembly: convert, call, convert. What users see, and its documentation, is the TypeScript in `ts/`.
 #![allow(missing_docs, unreachable_pub)] // Nothing here is public: `ts/` is.
 
+mod call;
 mod error;
+#[cfg(feature = "server")]
+mod gate;
 mod keys;
 mod outside;
 mod request;

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 /// What a payload is for.
 #[wasm_bindgen]
 #[derive(Clone)]
-pub struct Context(sealwire::SealContext);
+pub struct Context(pub(crate) sealwire::SealContext);
 
 #[wasm_bindgen]
 impl Context {

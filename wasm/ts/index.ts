@@ -3,7 +3,19 @@
 export { SealedBlob, type RangeSource } from "./blob.js";
 export { SealContext, type ContextField } from "./context.js";
 export { SealwireError, type ErrorCode } from "./error.js";
+export {
+  sealedFetch,
+  sealedInfo,
+  type CallEvent,
+  type CallOptions,
+  type ListItem,
+  type SealedFetch,
+  type SealedFetchOptions,
+  type SealedInfo,
+} from "./fetch.js";
 export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
+export { type LastSeenStore } from "./last_seen.js";
+export { type InPlace, type Policy, type Rule, type SealedResource, type ServiceKeys, type ServicePins, type Tunnel } from "./policy.js";
 export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
 export {
   signRequest,

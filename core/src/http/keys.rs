@@ -431,6 +431,11 @@ impl ServicePins {
     pub fn trust_on_first_use() -> Self {
         Self { pins: Vec::new(), first_use: true }
     }
+
+    /// The names under which [`LastSeen`] remembers the service.
+    pub(crate) fn names_of(&self, origin: &Origin) -> [String; 2] {
+        LastSeen::names_of_service(origin, &self.pins)
+    }
 }
 
 /// A key document that was verified.

@@ -48,7 +48,7 @@ impl LastSeen {
     /// # Errors
     /// [`Error::Rejected`] if it is lower; [`Error::Store`] if it cannot be remembered.
     pub fn advance(&self, thing: &str, number: u64) -> Result<()> {
-        let name = format!("seen.{}", name_of(thing));
+        let name = seen_name(thing);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let saved = self.store.load(&name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
         if number < known.get(&name).map_or(saved, |last| saved.max(*last)) {
@@ -61,9 +61,14 @@ impl LastSeen {
         Ok(())
     }
 
+    /// The names under which a service's serial and pins are remembered.
+    pub(crate) fn names_of_service(origin: &Origin, own: &[Pin]) -> [String; 2] {
+        [seen_name(&keys_thing(origin, own)), pins_name(origin, own)]
+    }
+
     /// The serial of a service's keys. It is remembered like the pins: a thief of an identity may have published the highest there is.
     pub(crate) fn advance_keys(&self, origin: &Origin, own: &[Pin], serial: u64) -> Result<()> {
-        self.advance(&format!("keys {}", origin_and_pins(origin, own)), serial)
+        self.advance(&keys_thing(origin, own), serial)
     }
 
     /// The pins that a service has named so far, to an app that carries `own`: with others it begins anew, so that an update of the app
@@ -109,6 +114,14 @@ fn read_number(saved: &SecretBytes) -> Result<u64> {
     let bytes =
         saved.reveal().try_into().map_err(|_| Error::Malformed("a number that was seen has 8 bytes"))?;
     Ok(u64::from_be_bytes(bytes))
+}
+
+fn seen_name(thing: &str) -> String {
+    format!("seen.{}", name_of(thing))
+}
+
+fn keys_thing(origin: &Origin, own: &[Pin]) -> String {
+    format!("keys {}", origin_and_pins(origin, own))
 }
 
 fn pins_name(origin: &Origin, own: &[Pin]) -> String {

@@ -141,8 +141,9 @@ impl Headers {
         self.fields.is_empty()
     }
 
-    /// Whether a field belongs to one connection and so never into a sealed message.
-    pub(crate) fn is_hop_by_hop(name: &str) -> bool {
+    /// Whether a field (lower case) belongs to one connection, and so never into a sealed message.
+    #[must_use]
+    pub fn is_hop_by_hop(name: &str) -> bool {
         HOP_BY_HOP.contains(&name)
     }
 }

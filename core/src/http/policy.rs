@@ -84,6 +84,14 @@ impl Policy {
         Ok((rule, params))
     }
 
+    /// The names under which [`LastSeen`](super::LastSeen) remembers the services.
+    pub(crate) fn names_of_services(&self) -> impl Iterator<Item = String> {
+        self.services.iter().flat_map(|(origin, trust)| match trust {
+            ServiceTrust::Pins(pins) => Vec::from(pins.names_of(origin)),
+            ServiceTrust::Keys(_) => Vec::new(),
+        })
+    }
+
     pub(crate) fn trust(&self, origin: &Origin) -> Result<&ServiceTrust> {
         self.services.get(origin).ok_or(Error::Misuse("the policy names no pins for this service"))
     }

@@ -76,9 +76,9 @@ impl RangeStart {
         let len = source_len.checked_sub(start).ok_or(Error::Truncated)?;
         let total = plain_len(len)?;
         unlocked.layout.check_total(total)?;
-        let cipher = unlocked.body(body_front.first_chunk().ok_or(Error::Truncated)?)?.cipher();
+        let key = unlocked.body(body_front.first_chunk().ok_or(Error::Truncated)?)?;
         let (about, layout) = (unlocked.about.clone(), unlocked.layout);
-        Ok(Self { chunks: Chunks { cipher, start, len }, about, layout, total })
+        Ok(Self { chunks: Chunks { cipher: key.cipher(), start, len }, about, layout, total })
     }
 
     /// Which bytes of the source to fetch for [`RangeStart::finish`]: the last chunk, which authenticates the length, and the one

@@ -141,6 +141,13 @@ impl Caller {
         self.services.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
+    /// The names in the store of [`Caller::last_seen`] that decide whose keys are believed: what is to be there before a call, where the
+    /// platform's own store is asynchronous and only copied into a [`MemoryStore`]. Of the names of resources it is enough to compare with
+    /// the platform's store afterwards, before the answer is given away.
+    pub fn service_names(&self) -> impl Iterator<Item = String> {
+        self.policy.names_of_services()
+    }
+
     fn signer(&self) -> Result<&Identity> {
         self.identity.as_deref().ok_or(Error::Misuse("the rule signs, and the client has no identity"))
     }

@@ -91,7 +91,7 @@ impl<K: OriginKeys + Send + Sync> Verify for RequestVerifier<K> {
 impl Gate {
     /// Opens exchanges, and publishes the service's keys, signed by its identity, at [`KEYS_PATH`].
     #[must_use]
-    pub fn exchanges(service: ExchangeService, identity: Identity) -> Self {
+    pub fn exchanges(service: ExchangeService, identity: impl Into<Arc<Identity>>) -> Self {
         let url = service.url().clone();
         Self::with(
             url,

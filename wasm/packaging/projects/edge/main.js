@@ -1,0 +1,13 @@
+import { Identity, SealContext, open, seal } from "sealwire";
+
+// Next's edge runtime: no files, no `eval`, and no compiling of WebAssembly while it runs.
+addEventListener("fetch", (event) => {
+  event.respondWith(
+    (async () => {
+      const bob = await Identity.generate();
+      const context = new SealContext("notes", "17");
+      const envelope = await seal(await event.request.text(), [bob.recipient], context);
+      return new Response((await open(envelope, bob, context)).text());
+    })(),
+  );
+});

@@ -1,0 +1,1 @@
+export default { mode: "production", entry: "./src/main.js", output: { path: `${new URL(".", import.meta.url).pathname}/dist`, filename: "main.js", module: true, publicPath: "auto" }, experiments: { outputModule: true } };

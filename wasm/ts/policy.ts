@@ -1,0 +1,170 @@
+import { misuse } from "./error.js";
+import { wellFormed, unsigned } from "./context.js";
+import { glue } from "./module.js";
+import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
+
+/**
+ * What is done with the requests of an app, by origin and path. A URL that no rule covers is refused (`Misuse`), not sent in the clear.
+ *
+ * An unknown member anywhere is `Misuse`, so that a slip of the pen cannot leave something out. Source: SPEC §18, §20.
+ *
+ * ```ts
+ * const policy: Policy = {
+ *   services: { "https://api.example.com": { pins: ["sealwire-pin1…"] } },
+ *   rules: [
+ *     { origin: "https://api.example.com", path: "/notes/{id}", seal: { namespace: "notes", id: "id", to: [bob], senders: [alice.signer] } },
+ *     { origin: "https://api.example.com", path: "/assistant/{rest..}", exchange: true, streamed: true },
+ *   ],
+ * };
+ * ```
+ */
+export interface Policy {
+  /** Whose keys to believe for exchanges, by origin (`https://host`, with the port unless it is the scheme's own). */
+  readonly services?: Readonly<Record<string, ServicePins | ServiceKeys>> | undefined;
+  /** The rules. The first that covers a URL counts. */
+  readonly rules: readonly Rule[];
+}
+
+/** Whose keys a client believes. The service publishes its keys itself, signed by its identity. */
+export type ServicePins =
+  | {
+      /** The pins of the service's identities, which the app carries: a list, so that they can rotate. */
+      readonly pins: readonly (Pin | string)[];
+    }
+  | {
+      /**
+       * Believes whatever key the network shows first, and afterwards only that identity and those that it names. **Whoever ends TLS at
+       * that first moment can read everything.** Needs `lastSeen`.
+       */
+      readonly trustOnFirstUse: true;
+    };
+
+/** A service's keys, which the app has by another way. */
+export interface ServiceKeys {
+  /** A key configuration in the media type `application/ohttp-keys` (RFC 9458 §3). */
+  readonly ohttpKeys: Uint8Array;
+  /** Until when it is believed: Unix seconds. */
+  readonly expires: number | bigint;
+}
+
+/** What is done with the requests to one kind of URL. It says `seal`, `exchange` or `inTheClear`; else it covers nothing (`Misuse`). */
+export interface Rule {
+  /** The origin: `https://host`, with the port unless it is the scheme's own. */
+  readonly origin: string;
+  /** The path. A segment `{name}` stands for any one segment that is not empty; `{name..}` at the end for all that follow. */
+  readonly path: string;
+  /** Seals bodies to people: the service only stores them. */
+  readonly seal?: SealedResource | undefined;
+  /** Seals request and response to the service: `true` is in place, with nothing shown but method, host and path. */
+  readonly exchange?: true | InPlace | Tunnel | undefined;
+  /** Exchanges in the chunked form: response bodies can be read while they arrive, without a limit. */
+  readonly streamed?: boolean | undefined;
+  /**
+   * Says that the service refuses a second request with the same `Idempotency-Key`: then every request carries one, and is repeated by
+   * itself if the service could not open it.
+   */
+  readonly idempotent?: boolean | undefined;
+  /** Signs requests with the identity, so that a gateway can check who sent them. */
+  readonly sign?: boolean | undefined;
+  /** **Sends and takes everything in the clear**: for what is public anyway. */
+  readonly inTheClear?: boolean | undefined;
+}
+
+/** What an exchange in place shows besides method, host and path. */
+export interface InPlace {
+  /**
+   * Names of fields that are also written outside, where a gateway reads them: `authorization`, say. **Whoever ends TLS can then steal
+   * them.** A field that the platform lets nobody set, such as `cookie` in browsers, is `Misuse` when a request has it.
+   */
+  readonly expose?: readonly string[] | undefined;
+  /** Also writes the query outside, into every access log on the way. */
+  readonly exposeQuery?: boolean | undefined;
+  /** Lets requests without a body travel as POST when they are too long for a header field (6 KiB). */
+  readonly postCarrier?: boolean | undefined;
+}
+
+/** Hides everything: a POST to one gateway resource of the same service (plain RFC 9458). */
+export interface Tunnel {
+  /** The URL of that resource. */
+  readonly tunnel: string | URL;
+}
+
+/**
+ * One kind of resource whose bodies are sealed to people and signed.
+ *
+ * Its context is the namespace and the id, never the URL. Recipients' keys are public, so whoever reads says whose writing they take:
+ * without that a server could write a note of its own. Source: SPEC §20.
+ */
+export interface SealedResource {
+  /** The namespace of its {@link SealContext}. */
+  readonly namespace: string;
+  /** The parameter of the rule's `path` that is the resource's id. */
+  readonly id: string;
+  /** Who can read what is written, unless a request says otherwise. */
+  readonly to?: readonly Recipient[] | undefined;
+  /** Whose writing is believed. Without any, nothing opens. */
+  readonly senders?: readonly (Signer | string)[] | undefined;
+  /**
+   * Responses to GET are JSON arrays of objects, with the resource's id in the member `id` and the envelope's text form in the member
+   * `envelope`. {@link sealedInfo} has the items; the response's own body is empty.
+   */
+  readonly list?: { readonly id: string; readonly envelope: string } | undefined;
+}
+
+/** Refuses members that nobody knows, before anything is sent. */
+export function checkPolicy(policy: Policy): void {
+  known(policy, "services", "rules");
+  for (const service of Object.values(policy.services ?? {})) known(service, "pins", "trustOnFirstUse", "ohttpKeys", "expires");
+  if (!Array.isArray(policy.rules)) throw misuse("a policy has a list of rules");
+  for (const rule of policy.rules) {
+    known(rule, "origin", "path", "seal", "exchange", "streamed", "idempotent", "sign", "inTheClear");
+    if (rule.seal !== undefined) {
+      known(rule.seal, "namespace", "id", "to", "senders", "list");
+      if (rule.seal.list !== undefined) known(rule.seal.list, "id", "envelope");
+    }
+    if (rule.exchange !== undefined && rule.exchange !== true) {
+      known(rule.exchange, ...("tunnel" in rule.exchange ? ["tunnel"] : ["expose", "exposeQuery", "postCarrier"]));
+    }
+  }
+}
+
+/** Refuses an object with other members than these. */
+export function known(object: object, ...members: string[]): void {
+  if (typeof object !== "object" || object === null) throw misuse("an object is wanted");
+  for (const member of Object.keys(object)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+}
+
+/** The policy inside the module. */
+export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
+  const raw = new glue.Policy();
+  for (const [origin, service] of Object.entries(services)) {
+    if ("ohttpKeys" in service) raw.serviceKeys(wellFormed(origin), service.ohttpKeys, unsigned(service.expires));
+    else if ("trustOnFirstUse" in service && service.trustOnFirstUse === true) raw.service(wellFormed(origin));
+    else if ("pins" in service) raw.service(wellFormed(origin), service.pins.map(String));
+    else throw misuse("a service has pins, keys, or trustOnFirstUse: true");
+  }
+  for (const rule of rules) {
+    const { seal, exchange, streamed = false, idempotent = false, sign = false, inTheClear = false } = rule;
+    const one = new glue.Rule(wellFormed(rule.origin), wellFormed(rule.path), streamed, idempotent, sign, inTheClear);
+    if (exchange !== undefined) {
+      const way: { tunnel?: string | URL } & InPlace = exchange === true ? {} : exchange;
+      if (way.tunnel !== undefined) one.tunnel(new URL(way.tunnel).href);
+      else one.inPlace((way.expose ?? []).map(wellFormed), way.exposeQuery ?? false, way.postCarrier ?? false);
+    }
+    if (seal !== undefined) {
+      const { namespace, id, to = [], senders = [], list } = seal;
+      const members = list === undefined ? [] : [wellFormed(list.id), wellFormed(list.envelope)];
+      one.seal(wellFormed(namespace), wellFormed(id), senders.map(String), members);
+      for (const reader of to) one.to(rawReader(reader));
+    }
+    raw.rule(one);
+    one.free();
+  }
+  return raw;
+}
+
+/** A recipient inside the module. */
+export function rawReader(reader: Recipient): glue.Recipient {
+  if (!(reader instanceof Recipient)) throw misuse("not a recipient of this copy of the package");
+  return rawRecipient(reader);
+}
