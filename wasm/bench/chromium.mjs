@@ -43,6 +43,11 @@ export async function inChromium(executablePath, { quick }, say) {
       const what = `longest task on the main thread, 10 MiB sealed and opened, ${aead ?? "the default AEAD"}`;
       facts.push({ what, figure: `${longest.toFixed(0)} ms`, target: "≤ 50 ms", met: longest <= 50 });
     }
+    say("Chromium: streams");
+    const mebibytes = quick ? 64 : 1024;
+    const above = await inPage(streamMemory, browser, mebibytes);
+    const met = quick ? undefined : above <= 64;
+    facts.push({ what: `memory of the page's process above idle, ${mebibytes} MiB sealed and opened by streams`, figure: `${above.toFixed(0)} MiB`, target: "≤ 64 MiB", met });
     const tables = await inPage(async (page) => {
       await page.exposeFunction("say", (what) => say(`Chromium: ${what}`));
       await page.addScriptTag({ url: "/page.js", type: "module" });
@@ -96,6 +101,46 @@ async function longestTask(page, aead) {
   }, aead);
 }
 
+/** The most that the page's process took above what it took before, in MiB: JavaScript, the module, and the rest of it. */
+async function streamMemory(page, browser, mebibytes) {
+  const run = (count) =>
+    page.evaluate(async (count) => {
+      const { Identity, SealContext, openStream, sealStream } = await import("/sealwire.js");
+      const identity = await Identity.generate();
+      const context = new SealContext("bench");
+      let left = count;
+      const file = new ReadableStream(
+        {
+          pull(controller) {
+            if (left-- > 0) controller.enqueue(new Uint8Array(1 << 20));
+            else controller.close();
+          },
+        },
+        { highWaterMark: 0 },
+      );
+      let length = 0;
+      const opened = file.pipeThrough(sealStream([identity.recipient], context)).pipeThrough(openStream(identity, context));
+      for await (const piece of opened) length += piece.length;
+      return length;
+    }, count);
+  await run(1);
+  const session = await browser.newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  const resident = () => {
+    let sum = 0;
+    for (const { type, id } of processInfo) {
+      if (type === "renderer") sum += Number(readFileSync(`/proc/${id}/statm`, "utf8").split(" ")[1]) * 4096;
+    }
+    return sum;
+  };
+  const idle = resident();
+  let most = idle;
+  const watch = setInterval(() => (most = Math.max(most, resident())), 10);
+  const length = await run(mebibytes).finally(() => clearInterval(watch));
+  if (length !== mebibytes * 2 ** 20) throw new Error(`${length} bytes came out of the streams`);
+  return (most - idle) / 2 ** 20;
+}
+
 /** Serves the bundles, with the module where they look for it. */
 async function served(folder) {
   const esbuild = (entry, name) =>
@@ -103,13 +148,13 @@ async function served(folder) {
       entry, "--bundle", "--minify", "--format=esm", "--platform=browser", "--log-level=error", `--outfile=${join(folder, name)}`,
     ]);
   esbuild(`${here}/page.mjs`, "page.js");
-  esbuild(`${here}/../dist/esm/browser.js`, "sealwire.js");
+  esbuild(`${here}/../dist/web/browser.js`, "sealwire.js");
   writeFileSync(join(folder, "index.html"), "<!doctype html><title>bench</title>");
   const files = {
     "/": ["text/html", join(folder, "index.html")],
     "/page.js": ["text/javascript", join(folder, "page.js")],
     "/sealwire.js": ["text/javascript", join(folder, "sealwire.js")],
-    "/glue/sealwire_bg.wasm": ["application/wasm", `${here}/../dist/esm/glue/sealwire_bg.wasm`],
+    "/glue/sealwire_bg.wasm": ["application/wasm", `${here}/../dist/web/glue/sealwire_bg.wasm`],
   };
   const server = createServer((request, response) => {
     const [type, path] = files[request.url] ?? [];

@@ -32,7 +32,7 @@ const peers = ["age-encryption", "jose", "libsodium-wrappers"].map((name) => {
   return `${name} ${version}`;
 });
 const own = JSON.parse(readFileSync(`${here}/../package.json`, "utf8")).version;
-const wasm = gzipSync(readFileSync(`${here}/../dist/esm/glue/sealwire_bg.wasm`), { level: 9 }).length;
+const wasm = gzipSync(readFileSync(`${here}/../dist/web/glue/sealwire_bg.wasm`), { level: 9 }).length;
 const text = `# Results
 
 Made by \`node wasm/bench/run.mjs --write\`; medians, ours and the peer in turn.
