@@ -68,7 +68,7 @@ pub use envelope::{
 pub use error::{Error, Result};
 pub use identity::{
     Candidate, Fingerprint, Identity, KeyService, Keyring, Passphrase, Pin, Recipient, Recipients, SlotKind,
-    SymmetricKey, Unlock, UnlockBudget, UnlockRequest,
+    StretchedPassphrase, SymmetricKey, Unlock, UnlockBudget, UnlockRequest,
 };
 pub use opener::{Expect, Finished, Opener, SignedBy};
 pub use seal::{Opened, SealedParts, open, reseal, rewrap, seal};

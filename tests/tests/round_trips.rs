@@ -5,10 +5,11 @@ use proptest::prelude::{Strategy, any, prop_oneof, proptest};
 use proptest::prop_assert_eq;
 use proptest::test_runner::Config;
 use sealwire::{
-    Addressed, Aead, Expect, Header, OpenReader, OpenStream, Opener, Recipients, SealStream, SealWriter,
-    Sealer, SeekReader, SignedBy, SymmetricKey, open, reseal, rewrap, seal, split,
+    Addressed, Aead, Expect, Header, OpenReader, OpenStream, Opener, Passphrase, Recipients, SealStream,
+    SealWriter, Sealer, SeekReader, SignedBy, StretchedPassphrase, SymmetricKey, open, reseal, rewrap, seal,
+    split,
 };
-use sealwire_tests::people::{ALICE, BOB, CAROL, note};
+use sealwire_tests::people::{ALICE, BOB, CAROL, cheap_passphrase, note};
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 
 const CHUNK: usize = 16_384;
@@ -248,4 +249,45 @@ fn a_sink_that_fails() {
         Err(error) => *error,
     };
     assert!(["Truncated", "Rejected"].contains(&error.code()));
+}
+
+/// Argon2id elsewhere: what comes out opens what the passphrase opens, and nothing else.
+#[test]
+fn a_stretched_passphrase_is_its_passphrase_for_one_salt() {
+    let salt = std::array::from_fn(|i| u8::try_from(i).unwrap());
+    let passphrase = Passphrase::new("swordfish").unwrap().costs(64, 2, 2).unwrap();
+    let bytes = passphrase.stretch_with(&salt).unwrap().reveal();
+    // Argon2id of OpenSSL 3, through Python's `cryptography`.
+    let expected = "000102030405060708090a0b0c0d0e0f000000400000000200000002\
+        d476d81acdc3fd823c5d5f072aef035082a909f95e9143d56528f2eb8b27c6c0";
+    let hex: String = bytes.reveal().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, expected);
+
+    let (context, read) = (note("1"), |bytes: &[u8]| StretchedPassphrase::from_bytes(bytes));
+    let stretched = read(bytes.reveal()).unwrap();
+    let readers = Recipients::new().recipient(BOB.recipient()).stretched(&stretched);
+    let envelope = Sealer::new(&context).to(readers).seal(b"x").unwrap();
+    assert_eq!(open(&envelope, &passphrase, &context).unwrap().plaintext, b"x");
+    assert_eq!(open(&envelope, &stretched, &context).unwrap().plaintext, b"x");
+    let other_salt = passphrase.stretch().unwrap();
+    let other_costs =
+        Passphrase::new("swordfish").unwrap().costs(64, 1, 2).unwrap().stretch_with(&salt).unwrap();
+    let other = cheap_passphrase("sword").unwrap().costs(64, 2, 2).unwrap().stretch_with(&salt).unwrap();
+    for wrong in [other_salt, other_costs, other] {
+        assert_eq!(open(&envelope, &wrong, &context).map(drop), Err(sealwire::Error::NotRecipient));
+    }
+
+    for len in (0..60).chain([61, 120]) {
+        assert!(matches!(read(&vec![0; len]), Err(sealwire::Error::InvalidKey(_))), "{len}");
+    }
+    let with = |at: usize, byte: u8| {
+        let mut changed = bytes.reveal().to_vec();
+        changed[at] = byte;
+        read(&changed).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(with(16, 1), Err("TooLarge"));
+    assert_eq!(with(23, 11), Err("TooLarge"));
+    assert_eq!(with(23, 0), Err("Malformed"));
+    let three = Recipients::new().stretched(&stretched).passphrase(&passphrase).stretched(&stretched);
+    assert!(matches!(Sealer::new(&context).to(three).seal(b"x"), Err(sealwire::Error::TooLarge(_))));
 }

@@ -3,7 +3,7 @@
 
 use sealwire::{
     Candidate, ContentKey, Error, FileStore, Header, Identity, Kem, Keyring, Opener, Passphrase, SealContext,
-    Sealer, SecretBytes, SymmetricKey, open, seal,
+    Sealer, SecretBytes, StretchedPassphrase, SymmetricKey, open, seal,
 };
 use sealwire_tests::people::{ALICE, note};
 
@@ -20,11 +20,11 @@ macro_rules! assert_not {
     };
 }
 
-assert_not!(Clone: Identity, SymmetricKey, Passphrase, SecretBytes, ContentKey, Candidate, Keyring, FileStore);
-assert_not!(std::fmt::Display: Identity, SymmetricKey, Passphrase, SecretBytes, ContentKey, Candidate);
-assert_not!(serde::Serialize: Identity, SymmetricKey, Passphrase, SecretBytes, ContentKey, Candidate);
-assert_not!(PartialEq: Identity, SymmetricKey, Passphrase, SecretBytes, ContentKey, Candidate);
-assert_not!(std::ops::Deref: Identity, SymmetricKey, Passphrase, SecretBytes, ContentKey, Candidate);
+assert_not!(Clone: Identity, SymmetricKey, Passphrase, StretchedPassphrase, SecretBytes, ContentKey, Candidate, Keyring, FileStore);
+assert_not!(std::fmt::Display: Identity, SymmetricKey, Passphrase, StretchedPassphrase, SecretBytes, ContentKey, Candidate);
+assert_not!(serde::Serialize: Identity, SymmetricKey, Passphrase, StretchedPassphrase, SecretBytes, ContentKey, Candidate);
+assert_not!(PartialEq: Identity, SymmetricKey, Passphrase, StretchedPassphrase, SecretBytes, ContentKey, Candidate);
+assert_not!(std::ops::Deref: Identity, SymmetricKey, Passphrase, StretchedPassphrase, SecretBytes, ContentKey, Candidate);
 
 #[test]
 fn debug_prints_the_name_only() {
@@ -34,6 +34,8 @@ fn debug_prints_the_name_only() {
     assert_eq!(format!("{:?}", *ALICE), "Identity");
     assert_eq!(format!("{:?}", SymmetricKey::from_bytes(&[1; 32])), "SymmetricKey");
     assert_eq!(format!("{:?}", Passphrase::new("hunter2").unwrap()), "Passphrase");
+    let stretched = Passphrase::new("x").unwrap().costs(8, 1, 1).unwrap().stretch().unwrap();
+    assert_eq!(format!("{stretched:?}"), "StretchedPassphrase");
     assert_eq!(format!("{:?}", SecretBytes::new(b"hunter2".to_vec())), "SecretBytes");
     assert_eq!(format!("{content_key:?}"), "ContentKey");
     assert_eq!(format!("{:?}", Candidate::from_bytes(&[1; 32])), "Candidate");

@@ -21,6 +21,14 @@ impl Identity {
         Ok(sealwire::Identity::parse(&text)?.into())
     }
 
+    /// What a store kept.
+    #[wasm_bindgen(js_name = fromStored)]
+    pub fn from_stored(text: Vec<u8>) -> Result<Self> {
+        let text = SecretBytes::new(text);
+        let text = text.reveal_text().ok_or(Error::InvalidKey("a stored identity is not text"))?;
+        Ok(sealwire::Identity::parse(text)?.into())
+    }
+
     #[wasm_bindgen(js_name = parseFile)]
     pub fn parse_file(text: String) -> Result<Vec<Self>> {
         let text = Zeroizing::new(text);
@@ -97,19 +105,29 @@ pub fn parse_signer(text: &str) -> Result<String> {
 }
 
 #[wasm_bindgen]
-pub struct Passphrase(pub(crate) Arc<sealwire::Passphrase>);
+pub struct Passphrase(pub(crate) Arc<sealwire::Passphrase>, pub(crate) Option<[u32; 3]>);
 
 #[wasm_bindgen]
 impl Passphrase {
     #[wasm_bindgen(constructor)]
     pub fn new(text: String, memory: Option<u32>, passes: Option<u32>, lanes: Option<u32>) -> Result<Self> {
         let text = Zeroizing::new(text);
-        let passphrase = sealwire::Passphrase::new(&text)?;
-        let passphrase = match (memory, passes, lanes) {
-            (Some(memory), Some(passes), Some(lanes)) => passphrase.costs(memory, passes, lanes)?,
-            _ => passphrase,
-        };
-        Ok(Self(Arc::new(passphrase)))
+        let passphrase = with_costs(sealwire::Passphrase::new(&text)?, memory, passes, lanes)?;
+        let costs = memory.zip(passes).zip(lanes).map(|((memory, passes), lanes)| [memory, passes, lanes]);
+        Ok(Self(Arc::new(passphrase), costs))
+    }
+}
+
+/// The default costs, unless all three are given.
+pub(crate) fn with_costs(
+    passphrase: sealwire::Passphrase,
+    memory: Option<u32>,
+    passes: Option<u32>,
+    lanes: Option<u32>,
+) -> sealwire::Result<sealwire::Passphrase> {
+    match (memory, passes, lanes) {
+        (Some(memory), Some(passes), Some(lanes)) => passphrase.costs(memory, passes, lanes),
+        _ => Ok(passphrase),
     }
 }
 

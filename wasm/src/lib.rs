@@ -10,5 +10,6 @@ mod outside;
 mod request;
 mod seal;
 mod stream;
+mod stretch;
 #[cfg(feature = "traps")]
 mod traps;

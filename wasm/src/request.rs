@@ -39,10 +39,10 @@ impl Head {
 
 #[wasm_bindgen]
 #[derive(Default)]
-pub struct Policy(OriginPolicy);
+pub struct VerifyPolicy(OriginPolicy);
 
 #[wasm_bindgen]
-impl Policy {
+impl VerifyPolicy {
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()

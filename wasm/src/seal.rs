@@ -57,6 +57,7 @@ enum Reader {
     Recipient(Arc<sealwire::Recipient>),
     Anonymous(Arc<sealwire::Recipient>),
     Passphrase(Arc<sealwire::Passphrase>),
+    Stretched(sealwire::StretchedPassphrase),
     Key(Arc<sealwire::SymmetricKey>),
 }
 
@@ -89,6 +90,13 @@ impl Sealing {
 
     pub fn passphrase(&mut self, passphrase: &Passphrase) {
         self.readers.push(Reader::Passphrase(Arc::clone(&passphrase.0)));
+    }
+
+    /// A passphrase that was stretched elsewhere.
+    pub fn stretched(&mut self, stretched: Vec<u8>) -> Result<()> {
+        let stretched = sealwire::StretchedPassphrase::from_bytes(&Zeroizing::new(stretched))?;
+        self.readers.push(Reader::Stretched(stretched));
+        Ok(())
     }
 
     pub fn key(&mut self, key: &SymmetricKey) {
@@ -161,6 +169,7 @@ impl Sealing {
             Reader::Recipient(recipient) => all.recipient(recipient),
             Reader::Anonymous(recipient) => all.anonymous(recipient),
             Reader::Passphrase(passphrase) => all.passphrase(passphrase),
+            Reader::Stretched(passphrase) => all.stretched(passphrase),
             Reader::Key(key) => all.key(key),
         });
         if self.classical_allowed { recipients.allow_classical() } else { recipients }

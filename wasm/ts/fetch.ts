@@ -361,7 +361,7 @@ class Driver {
       try {
         await this.#seen.remember();
         if (failure !== undefined) throw new SealwireError(failure[0], failure[1], { status: failure[2] });
-        list.push({ id, opened: new OpenedPayload(plaintext, signer, about) });
+        list.push({ id, opened: new OpenedPayload(plaintext, { about: aboutOf(about), ...(signer === undefined ? {} : { signer: makeSigner(signer) }) }) });
       } catch (error) {
         if (!(error instanceof SealwireError) || error.code === "Store") throw error;
         list.push({ id, error });
@@ -382,7 +382,7 @@ class Driver {
 }
 
 type RawAnswer = [number, string[], Uint8Array<ArrayBuffer>, string | undefined, RawAbout | undefined];
-type RawItem = [string, Uint8Array, string | undefined, RawAbout, [ErrorCode, string, number | undefined] | undefined];
+type RawItem = [string, Uint8Array<ArrayBuffer>, string | undefined, RawAbout, [ErrorCode, string, number | undefined] | undefined];
 
 /** The same response, with what its constructor does not take. */
 function dressed(response: Response, url: string, info: SealedInfo): Response {

@@ -17,6 +17,10 @@ export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key
 export { type LastSeenStore } from "./last_seen.js";
 export { type InPlace, type Policy, type Rule, type SealedResource, type ServiceKeys, type ServicePins, type Tunnel } from "./policy.js";
 export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
+export { askForPersistence, storageHealth, type StorageHealth, type StorageHealthOptions } from "./stores/health.js";
+export { IndexedDbStore, type IndexedDbStoreOptions } from "./stores/indexeddb.js";
+export { PasskeyStore, type PasskeyCreateOptions, type PasskeyUnlockOptions } from "./stores/passkey.js";
+export { MemoryStore, type SecretStore } from "./stores/store.js";
 export {
   signRequest,
   verifyRequest,

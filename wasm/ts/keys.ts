@@ -2,6 +2,7 @@
 import { misuse } from "./error.js";
 import { Held, call, glue, run } from "./module.js";
 import { wellFormed } from "./context.js";
+import type { SecretStore } from "./stores/store.js";
 import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipient.js";
 
 // For the other files of this package; `index.ts` does not export them.
@@ -69,6 +70,30 @@ export class Identity {
     return call(() => this.#held.object.reveal());
   }
 
+  /** Keeps this identity in `store` under `name`; rejects as `store.save` does. */
+  async save(store: SecretStore, name: string): Promise<void> {
+    const text = this.reveal();
+    try {
+      await store.save(name, text);
+    } finally {
+      text.fill(0);
+    }
+  }
+
+  /**
+   * The identity that was saved in `store` under `name`, or `undefined` if there is none. Rejects as `store.load` does, and with
+   * `InvalidKey` or `Unsupported` if something else is there.
+   */
+  static async load(store: SecretStore, name: string): Promise<Identity | undefined> {
+    const text = await store.load(name);
+    if (text === undefined) return undefined;
+    try {
+      return await run(() => new Identity(glue.Identity.fromStored(text)));
+    } finally {
+      text.fill(0);
+    }
+  }
+
   /** Wipes the keys. Every later use is `Misuse`. */
   free(): void {
     this.#held.free();
@@ -86,7 +111,9 @@ export class Identity {
 
 /**
  * A passphrase: 1 to 1024 bytes of UTF-8, taken as they are, without Unicode normalisation. Sealing uses Argon2id with 64 MiB, 3 passes
- * and 4 lanes (RFC 9106 §4, second recommendation). Source: SPEC §4.
+ * and 4 lanes (RFC 9106 §4, second recommendation). It runs in a worker that ends afterwards, so that its memory comes back; where there
+ * is none (a service worker, an edge runtime, the entry with the module inside, a policy without `worker-src 'self'`) in the calling
+ * thread, whose memory stays that large. Source: SPEC §4.
  */
 export class Passphrase {
   readonly #held: Held<glue.Passphrase>;
@@ -191,6 +218,16 @@ export class Keyring {
   }
 }
 
+/** Keys whose passphrases are stretched elsewhere; `index.ts` does not export it. */
+export class StretchingKeyring extends Keyring {
+  readonly stretches: Held<glue.Stretches>;
+
+  constructor(keys: readonly Key[], stretches: Held<glue.Stretches>) {
+    super(...keys);
+    this.stretches = stretches;
+  }
+}
+
 /** One key in memory. */
 export type Key = Identity | Passphrase | SymmetricKey;
 
@@ -202,6 +239,7 @@ export function rawKeyring(keys: Unlock): glue.Keyring {
   const raw = new glue.Keyring();
   for (const key of keys instanceof Keyring ? keys.keys : [keys]) {
     if (key instanceof Identity) raw.identity(rawIdentity(key));
+    else if (key instanceof Passphrase && keys instanceof StretchingKeyring) raw.stretched(rawPassphrase(key), keys.stretches.object);
     else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key));
     else if (key instanceof SymmetricKey) raw.key(rawKey(key));
     else throw misuse("not a key of this copy of the package");

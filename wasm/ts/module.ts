@@ -10,6 +10,7 @@ export type Source = () => Promise<WebAssembly.Module> | WebAssembly.Module;
 
 let source: Source | undefined;
 let loading: Promise<unknown> | undefined;
+let module: WebAssembly.Module | undefined;
 /** Counts the instances: an object knows in which one it lives. */
 let generation = 0;
 /** A trap leaves an instance in which nothing may be called any more. */
@@ -39,7 +40,14 @@ export async function load(): Promise<void> {
 
 async function start(): Promise<void> {
   if (source === undefined) throw new Error("no entry file was loaded");
-  await init({ module_or_path: await source() });
+  module = await source();
+  await init({ module_or_path: module });
+}
+
+/** The module, for an instance elsewhere. */
+export async function compiled(): Promise<WebAssembly.Module> {
+  await load();
+  return module as WebAssembly.Module;
 }
 
 /** Runs `operation` in a module that was loaded before. Every call into the module goes through here. */

@@ -158,8 +158,8 @@ async function verifyHead(
   }
 }
 
-function policy(options: VerifyRequestOptions): glue.Policy {
-  const raw = new glue.Policy();
+function policy(options: VerifyRequestOptions): glue.VerifyPolicy {
+  const raw = new glue.VerifyPolicy();
   for (const field of options.require ?? []) raw.require(field);
   if (options.maxAge !== undefined) raw.maxAge(unsigned(options.maxAge));
   if (options.maxValidity !== undefined) raw.maxValidity(unsigned(options.maxValidity));

@@ -4,6 +4,7 @@ import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
 import { openOutside, opensOutside, sealOutside, sealsOutside } from "./outside.js";
+import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
 
 /**
@@ -135,11 +136,13 @@ export async function seal(
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
-  if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
-  if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
-  return run(() =>
-    scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
-  );
+  return stretching(recipients, (recipients) => {
+    if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
+    if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
+    return run(() =>
+      scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
+    );
+  });
 }
 
 /**
@@ -164,20 +167,22 @@ export async function open(
   options: OpenOptions = {},
 ): Promise<Opened> {
   const sealed = bytes(envelope);
-  const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
-  if (outside !== undefined) return outside;
-  if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const opened = own(opening.open(sealed));
-      const signer = opened.signer();
-      return new OpenedPayload(opened.plaintext() as Uint8Array<ArrayBuffer>, {
-        ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
-        about: aboutOf(opened.about() as unknown as RawAbout),
-      });
-    }),
-  );
+  return unlocking(keys, async (keys) => {
+    const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
+    if (outside !== undefined) return outside;
+    if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
+    return run(() =>
+      scoped((own) => {
+        const opening = own(rawOpening(keys, context, options));
+        const opened = own(opening.open(sealed));
+        const signer = opened.signer();
+        return new OpenedPayload(opened.plaintext() as Uint8Array<ArrayBuffer>, {
+          ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
+          about: aboutOf(opened.about() as unknown as RawAbout),
+        });
+      }),
+    );
+  });
 }
 
 /**
@@ -194,12 +199,16 @@ export function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
-      return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
+          return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
+        }),
+      ),
+    ),
   );
 }
 
@@ -216,12 +225,16 @@ export function reseal(
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options));
-      const sealing = own(rawSealing(recipients, context, options));
-      return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
-    }),
+  return unlocking(keys, (keys) =>
+    stretching(recipients, (recipients) =>
+      run(() =>
+        scoped((own) => {
+          const opening = own(rawOpening(keys, context, options));
+          const sealing = own(rawSealing(recipients, context, options));
+          return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
+        }),
+      ),
+    ),
   );
 }
 
@@ -278,6 +291,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
     else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
+    else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("not a recipient of this copy of the package");

@@ -9,7 +9,9 @@ pub use recipient::{Fingerprint, Pin, Recipient};
 pub use slot::{KeyService, Recipients, SlotKind};
 pub(crate) use slot::{MAX_SLOTS, Slot, lock_all, parse_slots};
 pub(crate) use unlock::slots_tag;
-pub use unlock::{Candidate, Keyring, Passphrase, SymmetricKey, Unlock, UnlockBudget, UnlockRequest};
+pub use unlock::{
+    Candidate, Keyring, Passphrase, StretchedPassphrase, SymmetricKey, Unlock, UnlockBudget, UnlockRequest,
+};
 
 use crate::error::{Error, Result};
 use crate::secret::{Key, SecretBytes};

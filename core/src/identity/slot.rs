@@ -1,6 +1,6 @@
 //! Slots: the content key, locked for one reader each (SPEC §4).
 
-use super::unlock::{Argon2Costs, Candidate, Passphrase, SymmetricKey};
+use super::unlock::{Argon2Costs, Candidate, Passphrase, StretchedPassphrase, SymmetricKey};
 use super::{Fingerprint, Recipient};
 use crate::cbor::{self, IntMap, Writer};
 use crate::error::{Error, Result};
@@ -73,6 +73,7 @@ enum SealTo<'a> {
     Recipient(&'a Recipient),
     Anonymous(&'a Recipient),
     Passphrase(&'a Passphrase),
+    Stretched(&'a StretchedPassphrase),
     Key(&'a SymmetricKey),
     Service(&'a (dyn KeyService + Sync)),
 }
@@ -103,6 +104,12 @@ impl<'a> Recipients<'a> {
     #[must_use]
     pub fn passphrase(self, passphrase: &'a Passphrase) -> Self {
         self.and(SealTo::Passphrase(passphrase))
+    }
+
+    /// Adds whoever knows a passphrase on which Argon2id was run elsewhere. It counts as a passphrase.
+    #[must_use]
+    pub fn stretched(self, passphrase: &'a StretchedPassphrase) -> Self {
+        self.and(SealTo::Stretched(passphrase))
     }
 
     /// Adds whoever holds a symmetric key.
@@ -170,7 +177,7 @@ impl<'a> Recipients<'a> {
         if count(|r| matches!(r, SealTo::Anonymous(_))) > MAX_ANONYMOUS {
             return Err(Error::TooLarge("an envelope has at most 64 anonymous slots"));
         }
-        if count(|r| matches!(r, SealTo::Passphrase(_))) > MAX_PASSPHRASES {
+        if count(|r| matches!(r, SealTo::Passphrase(_) | SealTo::Stretched(_))) > MAX_PASSPHRASES {
             return Err(Error::TooLarge("an envelope has at most 2 passphrase slots"));
         }
         if !self.classical_allowed && with_kem(Kem::XWing) && with_kem(Kem::X25519) {
@@ -265,17 +272,8 @@ impl SealTo<'_> {
                 lock_hpke(recipient, Some(hint), key, h_fixed)
             }
             Self::Anonymous(recipient) => lock_hpke(recipient, None, key, h_fixed),
-            Self::Passphrase(passphrase) => {
-                let salt = random_array::<16>()?;
-                let Argon2Costs { memory, passes, lanes } = passphrase.costs;
-                let open = OpenFields::new(PASSPHRASE)
-                    .and(1, |w| w.bytes(&salt))
-                    .and(2, |w| w.uint(memory.into()))
-                    .and(3, |w| w.uint(passes.into()))
-                    .and(4, |w| w.uint(lanes.into()));
-                let slot_key = passphrase.slot_key(&salt, passphrase.costs, &open.binding(h_fixed))?;
-                Ok(open.and(CT, |w| w.bytes(&seal0(&slot_key, &[], key))).map())
-            }
+            Self::Passphrase(passphrase) => Ok(passphrase.stretch()?.lock(key, h_fixed)),
+            Self::Stretched(passphrase) => Ok(passphrase.lock(key, h_fixed)),
             Self::Key(symmetric) => {
                 let salt = random_array::<32>()?;
                 let open = OpenFields::new(SYMMETRIC)
@@ -297,6 +295,19 @@ impl SealTo<'_> {
                 Ok(open.and(CT, |w| w.bytes(&wrapped)).map())
             }
         }
+    }
+}
+
+impl StretchedPassphrase {
+    fn lock(&self, content_key: &[u8; 32], h_fixed: &[u8; 32]) -> Vec<u8> {
+        let Argon2Costs { memory, passes, lanes } = self.costs;
+        let open = OpenFields::new(PASSPHRASE)
+            .and(1, |w| w.bytes(&self.salt))
+            .and(2, |w| w.uint(memory.into()))
+            .and(3, |w| w.uint(passes.into()))
+            .and(4, |w| w.uint(lanes.into()));
+        let slot_key = self.slot_key(&open.binding(h_fixed));
+        open.and(CT, |w| w.bytes(&seal0(&slot_key, &[], content_key))).map()
     }
 }
 

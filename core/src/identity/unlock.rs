@@ -4,7 +4,9 @@ use super::slot::{KeyService, Slot, SlotKind};
 use super::{Fingerprint, Identity};
 use crate::error::{Error, Result};
 use crate::secret::{Key, SecretBytes};
-use crate::suite::{argon2id, equal, hkdf_sha256, hmac_sha256, label, open0, random_key, sha256};
+use crate::suite::{
+    argon2id, equal, hkdf_sha256, hmac_sha256, label, open0, random_array, random_key, sha256,
+};
 use std::fmt;
 
 const OPERATIONS_PER_OPEN: u32 = 128;
@@ -12,7 +14,7 @@ const ARGON2_RUNS_PER_OPEN: u32 = 4;
 const MAX_PASSPHRASE: usize = 1024;
 const ARGON2_DEFAULT: Argon2Costs = Argon2Costs { memory: 65536, passes: 3, lanes: 4 };
 
-/// Keys that may open a slot. [`Identity`], [`Passphrase`], [`SymmetricKey`], [`Keyring`],
+/// Keys that may open a slot. [`Identity`], [`Passphrase`], [`StretchedPassphrase`], [`SymmetricKey`], [`Keyring`],
 /// [`ContentKey`](crate::ContentKey) and every [`KeyService`] are.
 pub trait Unlock {
     /// Tries one slot: a candidate for the content key, or `None` if the slot is not for these keys.
@@ -197,9 +199,107 @@ impl Passphrase {
         Ok(self)
     }
 
-    pub(super) fn slot_key(&self, salt: &[u8; 16], costs: Argon2Costs, binding: &[u8]) -> Result<Key> {
+    /// The passphrase's UTF-8.
+    #[must_use]
+    pub fn reveal(&self) -> SecretBytes {
+        SecretBytes::new(self.text.reveal().to_vec())
+    }
+
+    /// Runs Argon2id with a fresh salt, to seal with what comes out.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] if the system gives no randomness, [`Error::Store`] if it does not give the memory.
+    pub fn stretch(&self) -> Result<StretchedPassphrase> {
+        self.stretch_with(&random_array()?)
+    }
+
+    /// Runs Argon2id with the salt of a slot and this passphrase's costs, to open that slot with what comes out.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the system does not give the memory.
+    pub fn stretch_with(&self, salt: &[u8; 16]) -> Result<StretchedPassphrase> {
+        self.stretch_at(salt, self.costs)
+    }
+
+    fn stretch_at(&self, salt: &[u8; 16], costs: Argon2Costs) -> Result<StretchedPassphrase> {
         let hashed = argon2id(self.text.reveal(), salt, costs.memory, costs.passes, costs.lanes)?;
-        Ok(hkdf_sha256(salt, hashed.expose(), binding))
+        Ok(StretchedPassphrase { salt: *salt, costs, hashed })
+    }
+}
+
+/// What Argon2id made of a passphrase, for one salt and its costs. Wiped on drop; `Debug` prints only the type's name.
+///
+/// It is the slow step of a passphrase slot by itself, to be run where its memory comes back: a process, a worker. Whoever has it
+/// opens every slot with that salt, without the passphrase. Stretch anew for each envelope: a salt that comes again shows that two
+/// envelopes have the same passphrase. Source: SPEC §4.
+///
+/// ```
+/// use sealwire::{Passphrase, Recipients, SealContext, Sealer, StretchedPassphrase, open};
+///
+/// let passphrase = Passphrase::new("correct horse battery staple")?.costs(8192, 1, 1)?;
+/// let elsewhere = passphrase.stretch()?.reveal();
+/// let stretched = StretchedPassphrase::from_bytes(elsewhere.reveal())?;
+///
+/// let context = SealContext::new("backup");
+/// let envelope = Sealer::new(&context).to(Recipients::new().stretched(&stretched)).seal(b"an identity")?;
+/// assert_eq!(open(&envelope, &passphrase, &context)?.plaintext, b"an identity");
+/// assert_eq!(open(&envelope, &stretched, &context)?.plaintext, b"an identity");
+/// # Ok::<(), sealwire::Error>(())
+/// ```
+pub struct StretchedPassphrase {
+    pub(super) salt: [u8; 16],
+    pub(super) costs: Argon2Costs,
+    hashed: Key,
+}
+
+impl StretchedPassphrase {
+    /// 60 bytes: salt, memory, passes and lanes (4 bytes each, big-endian), and what Argon2id made.
+    #[must_use]
+    pub fn reveal(&self) -> SecretBytes {
+        let Argon2Costs { memory, passes, lanes } = self.costs;
+        let [memory, passes, lanes] = [memory, passes, lanes].map(u32::to_be_bytes);
+        SecretBytes::new([&self.salt[..], &memory, &passes, &lanes, self.hashed.expose()].concat())
+    }
+
+    /// Reads those bytes; wipe your own copy.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKey`] for another length; [`Error::TooLarge`] and [`Error::Malformed`] for costs out of range.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let read = || {
+            let (salt, rest) = bytes.split_first_chunk::<16>()?;
+            let (memory, rest) = rest.split_first_chunk::<4>()?;
+            let (passes, rest) = rest.split_first_chunk::<4>()?;
+            let (lanes, rest) = rest.split_first_chunk::<4>()?;
+            let [memory, passes, lanes] = [memory, passes, lanes].map(|bytes| u32::from_be_bytes(*bytes));
+            let hashed = Key::copied(rest.try_into().ok()?);
+            Some(Self { salt: *salt, costs: Argon2Costs { memory, passes, lanes }, hashed })
+        };
+        let read = read().ok_or(Error::InvalidKey("a stretched passphrase has 60 bytes"))?;
+        read.costs.check()?;
+        Ok(read)
+    }
+
+    pub(super) fn slot_key(&self, binding: &[u8]) -> Key {
+        hkdf_sha256(&self.salt, self.hashed.expose(), binding)
+    }
+}
+
+impl fmt::Debug for StretchedPassphrase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StretchedPassphrase")
+    }
+}
+
+impl Unlock for StretchedPassphrase {
+    fn unlock(&self, request: &UnlockRequest<'_>, _: &mut UnlockBudget) -> Result<Option<Candidate>> {
+        let SlotKind::Passphrase { salt, memory, passes, lanes, ct } = *request.kind() else {
+            return Ok(None);
+        };
+        if *salt != self.salt || (Argon2Costs { memory, passes, lanes }) != self.costs {
+            return Ok(None);
+        }
+        Ok(candidate(&self.slot_key(&request.binding()), ct))
     }
 }
 
@@ -229,7 +329,7 @@ impl Unlock for Passphrase {
         };
         budget.spend_argon2()?;
         let costs = Argon2Costs { memory, passes, lanes };
-        Ok(candidate(&self.slot_key(salt, costs, &request.binding())?, ct))
+        Ok(candidate(&self.stretch_at(salt, costs)?.slot_key(&request.binding()), ct))
     }
 }
 
