@@ -3,8 +3,7 @@
 use crate::error::{Failure, Result};
 use crate::seal::{Opening, Sealing, about, signer_text};
 use js_sys::{Array, Uint8Array};
-use sealwire::{Aead, BODY_HEAD_LEN, ChunkKey, Error, Header, read_header};
-use std::io::Read;
+use sealwire::{Aead, BODY_HEAD_LEN, ChunkKey, Error, Header, header_len};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -36,12 +35,10 @@ impl Opening {
     /// `undefined` if the body's AEAD is not AES-256-GCM, WebCrypto's only one. Only the envelope's front is copied.
     #[wasm_bindgen(js_name = openOutside)]
     pub fn open_outside(&self, envelope: &Uint8Array) -> Result<Option<OutsideOpening>> {
-        let mut source = Source { bytes: envelope, at: 0 };
-        let mut front = read_header(&mut source)?;
+        let front = front(envelope)?;
         if Header::parse(&front)?.unverified_aead() != Aead::Aes256Gcm {
             return Ok(None);
         }
-        source.take(BODY_HEAD_LEN as u64).read_to_end(&mut front).map_err(Error::from)?;
         let opening = sealwire::OutsideOpening::new(&front, envelope.length().into(), &self.opener())?;
         Ok(Some(OutsideOpening(Some(opening))))
     }
@@ -85,22 +82,15 @@ fn hash(given: Option<Vec<u8>>) -> Result<Option<[u8; 32]>> {
     given.map(of_32_bytes).transpose().map_err(Failure::from)
 }
 
-/// Reads from JavaScript's memory.
-struct Source<'a> {
-    bytes: &'a Uint8Array,
-    at: u32,
-}
-
-impl Read for Source<'_> {
-    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
-        let end =
-            self.bytes.length().min(self.at.saturating_add(u32::try_from(into.len()).unwrap_or(u32::MAX)));
-        let piece = self.bytes.subarray(self.at, end);
-        let len = piece.length() as usize;
-        if let Some(into) = into.get_mut(..len) {
-            piece.copy_to(into);
+/// Header and body head, or all of it if that is less.
+fn front(envelope: &Uint8Array) -> Result<Vec<u8>> {
+    let mut wanted = 4096;
+    loop {
+        let front = envelope.subarray(0, wanted.min(envelope.length())).to_vec();
+        let end = header_len(&front)?.map(|len| len + BODY_HEAD_LEN);
+        if end.is_some_and(|end| end <= front.len()) || wanted >= envelope.length() {
+            return Ok(front);
         }
-        self.at = end;
-        Ok(len)
+        wanted = end.and_then(|end| u32::try_from(end).ok()).unwrap_or_else(|| wanted.saturating_mul(2));
     }
 }
