@@ -1,8 +1,9 @@
 // A person's app: keys, and calls that are sealed and signed. The only file that imports the npm package, which does all cryptography.
 
 import {
-  Identity, Pin, Recipient, SealContext, SealwireError, inspect, open, openStream, reseal, rewrap, seal, sealStream, signRequest,
-} from "./sealwire/esm/browser.js";
+  Identity, IndexedDbStore, Pin, Recipient, SealContext, SealwireError, inspect, open, openStream, reseal, rewrap, seal, sealStream,
+  sealedFetch, signRequest,
+} from "./sealwire/web/browser.js";
 import { Memory } from "./memory.js";
 import { shipped } from "./server.js";
 
@@ -22,6 +23,11 @@ export function codeOf(error) {
   return error.code ?? error.name;
 }
 
+/** Keys lie in the browser's storage, under a key that no script can take out of it. */
+function keyStore(name) {
+  return IndexedDbStore.open({ name: `sealwire-demo-${name}` });
+}
+
 export class Person {
   #identity;
   #memory;
@@ -35,10 +41,10 @@ export class Person {
 
   /** The person whose keys are on this device; `undefined` if there are none. */
   static async load(name) {
+    const identity = await Identity.load(await keyStore(name), "identity");
+    if (identity === undefined) return undefined;
     const memory = await Memory.open(name);
-    const secret = await memory.find("identity");
-    if (secret === undefined) return undefined;
-    const person = new Person(name, await Identity.parse(new TextDecoder().decode(secret)), memory);
+    const person = new Person(name, identity, memory);
     for (const [who, text] of await memory.below("contact/")) person.contacts.set(who, await Recipient.parse(text));
     return person;
   }
@@ -47,10 +53,7 @@ export class Person {
   static async create(name) {
     const memory = await Memory.open(name);
     const identity = await Identity.generate();
-    // The package's key store will take this over: until then a thief of the disk finds the keys.
-    const secret = identity.reveal();
-    await memory.put({ identity: secret });
-    secret.fill(0);
+    await identity.save(await keyStore(name), "identity");
     return new Person(name, identity, memory);
   }
 
@@ -216,7 +219,6 @@ export class Person {
 
   /** Asks the assistant: question and answer are sealed to it, in place. */
   async ask(question) {
-    const { sealedFetch } = await import("./sealwire/esm/browser.js");
     const policy = {
       services: { [shipped.api]: { pins: [shipped.servicePin] } },
       rules: [{ origin: shipped.api, path: "/assistant/{rest..}", exchange: true, sign: true }],
