@@ -3,7 +3,7 @@
 
 use sealwire::Signer;
 use sealwire::http::{OriginPolicy, RequestVerifier};
-use sealwire_tests::loopback::{Service, service_keys};
+use sealwire_tests::loopback::{Service, keys_in_place_of, now, service_keys};
 use serde_json::{Value, json};
 
 /// Where the pages come from.
@@ -47,7 +47,11 @@ async fn main() {
             services.iter().find_map(|(known, service)| (*known == name).then_some(service)).unwrap();
         let said = match command {
             "rotate" => {
-                service.exchanges.as_ref().unwrap().change_keys(|keys| *keys = service_keys());
+                service
+                    .exchanges
+                    .as_ref()
+                    .unwrap()
+                    .change_keys(|keys| *keys = keys_in_place_of(keys, now(), service_keys));
                 json!(null)
             }
             "go" => {

@@ -48,6 +48,26 @@ pub fn service_keys() -> ServiceKeys {
     ServiceKeys::generate_with(Kem::X25519, Aead::ChaCha20Poly1305, 3600, now()).unwrap()
 }
 
+/// Makes keys until none has the id of an old one: ids are random at first, and a service that takes another key's request for its own
+/// cannot say that it does not know the key.
+pub fn keys_in_place_of(old: &ServiceKeys, now: u64, make: impl Fn() -> ServiceKeys) -> ServiceKeys {
+    let ids = |keys: &ServiceKeys| {
+        let (list, mut at, mut ids) = (keys.ohttp_keys(now), 0, Vec::new());
+        while let Some([high, low, id]) = list.get(at..at + 3) {
+            ids.push(*id);
+            at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+        }
+        ids
+    };
+    let old = ids(old);
+    loop {
+        let new = make();
+        if ids(&new).iter().all(|id| !old.contains(id)) {
+            return new;
+        }
+    }
+}
+
 /// The keys of devices that services know.
 #[must_use]
 pub fn known_devices() -> RequestVerifier<Vec<Signer>> {

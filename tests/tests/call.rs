@@ -8,7 +8,7 @@ use sealwire::http::{
 };
 use sealwire::{Aead, Error, Identity, Kem, MemoryStore, Recipients, Sealer, to_text};
 use sealwire_tests::exchanges::{self, NOW, origin, receive_pieces};
-use sealwire_tests::loopback::{DEVICE, copy, person};
+use sealwire_tests::loopback::{DEVICE, copy, keys_in_place_of, person};
 use sealwire_tests::people::note;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -230,7 +230,9 @@ fn what_the_service_cannot_open_is_repeated_once_and_only_if_that_does_no_harm()
                 .map(<[u8]>::to_vec),
         };
         assert_eq!(key.is_some(), idempotent && !streamed && method != "GET", "{method}");
-        service.change_keys(|keys| *keys = ServiceKeys::generate(NOW + 1).unwrap());
+        service.change_keys(|keys| {
+            *keys = keys_in_place_of(keys, NOW + 1, || ServiceKeys::generate(NOW + 1).unwrap());
+        });
         let second = match again(answer(first.awaiting, 400, PROBLEM, NO_SUCH_KEY, NOW + 1)) {
             // The old key is forgotten all the same.
             Err(error) => {
