@@ -199,16 +199,8 @@ export function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return unlocking(keys, (keys) =>
-    stretching(recipients, (recipients) =>
-      run(() =>
-        scoped((own) => {
-          const opening = own(rawOpening(keys, context, options));
-          const sealing = own(rawSealing(recipients, context, { allowClassical: options.allowClassical }));
-          return opening.rewrap(bytes(envelope), sealing) as Uint8Array<ArrayBuffer>;
-        }),
-      ),
-    ),
+  return changing(keys, recipients, context, options, { allowClassical: options.allowClassical }, (opening, sealing) =>
+    opening.rewrap(bytes(envelope), sealing),
   );
 }
 
@@ -225,13 +217,24 @@ export function reseal(
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(bytes(envelope), opening));
+}
+
+/** Runs what needs both: keys that open, and readers to seal to. */
+function changing(
+  keys: Unlock,
+  recipients: Recipients,
+  context: SealContext,
+  openOptions: OpenOptions,
+  sealOptions: SealOptions,
+  change: (opening: glue.Opening, sealing: glue.Sealing) => Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
   return unlocking(keys, (keys) =>
     stretching(recipients, (recipients) =>
       run(() =>
         scoped((own) => {
-          const opening = own(rawOpening(keys, context, options));
-          const sealing = own(rawSealing(recipients, context, options));
-          return sealing.reseal(bytes(envelope), opening) as Uint8Array<ArrayBuffer>;
+          const opening = own(rawOpening(keys, context, openOptions));
+          return change(opening, own(rawSealing(recipients, context, sealOptions))) as Uint8Array<ArrayBuffer>;
         }),
       ),
     ),
