@@ -192,7 +192,7 @@ impl Keyring {
 /// A key that others hold too.
 struct Shared<K>(Arc<K>);
 
-impl<K: Unlock> Unlock for Shared<K> {
+impl<K: Unlock + Send> Unlock for Shared<K> {
     fn unlock(
         &self,
         request: &UnlockRequest<'_>,

@@ -29,7 +29,7 @@ const AEAD_CHACHA20_POLY1305: u64 = 3;
 ///
 /// The service should bind `binding` (AWS: encryption context; PKCS #11: AAD), so that a wrapped key cannot be moved to
 /// another envelope; the slots tag holds it there in any case. Source: SPEC §4, external slots.
-pub trait KeyService {
+pub trait KeyService: Sync {
     /// The service's name, 1 to 255 bytes. It stands in the envelope, **in clear**.
     fn service(&self) -> &str;
 
@@ -75,7 +75,7 @@ enum SealTo<'a> {
     Passphrase(&'a Passphrase),
     Stretched(&'a StretchedPassphrase),
     Key(&'a SymmetricKey),
-    Service(&'a (dyn KeyService + Sync)),
+    Service(&'a dyn KeyService),
 }
 
 impl<'a> Recipients<'a> {
@@ -120,7 +120,7 @@ impl<'a> Recipients<'a> {
 
     /// Adds whoever may use a key service.
     #[must_use]
-    pub fn service(self, service: &'a (dyn KeyService + Sync)) -> Self {
+    pub fn service(self, service: &'a dyn KeyService) -> Self {
         self.and(SealTo::Service(service))
     }
 

@@ -19,8 +19,8 @@ const MAX_PASSPHRASE: usize = 1024;
 const ARGON2_DEFAULT: Argon2Costs = Argon2Costs { memory: 65536, passes: 3, lanes: 4 };
 
 /// Keys that may open a slot. [`Identity`], [`Passphrase`], [`StretchedPassphrase`], [`SymmetricKey`], [`Keyring`],
-/// [`ContentKey`](crate::ContentKey) and every [`KeyService`] are.
-pub trait Unlock {
+/// [`ContentKey`](crate::ContentKey) and every [`KeyService`] are. All of them can be used from several threads at once.
+pub trait Unlock: Sync {
     /// Tries one slot: a candidate for the content key, or `None` if the slot is not for these keys.
     ///
     /// A candidate is verified against the slots tag by the caller; keys that could give several for one slot verify
