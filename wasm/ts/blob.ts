@@ -1,4 +1,4 @@
-import type { SealContext } from "./context.js";
+import { type SealContext, bytes, unsigned } from "./context.js";
 import { misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
@@ -53,7 +53,7 @@ export class SealedBlob {
     context: SealContext,
     options: OpenOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<SealedBlob> {
-    const from = source instanceof Blob ? blobSource(source) : source;
+    const from = source instanceof Blob ? blobSource(source) : { size: Number(unsigned(source.size)), read: source.read.bind(source) };
     let front = await read(from, 0, Math.min(FRONT, from.size), options.signal);
     for (;;) {
       const wanted = await run(() => glue.frontLen(front));
@@ -136,5 +136,5 @@ function readRange(source: RangeSource, range: BigUint64Array, signal: AbortSign
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const got = await source.read(start, end, signal);
-  return got instanceof Uint8Array ? got : new Uint8Array(got);
+  return bytes(got);
 }

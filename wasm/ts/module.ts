@@ -69,6 +69,8 @@ function translated(thrown: unknown): unknown {
     const [code, message, status] = thrown as [ErrorCode, string, number | undefined];
     return new SealwireError(code, message, { status });
   }
+  // JavaScript's own, before anything came into the module: a stranger's JSON has `null` where text is wanted, say.
+  if (thrown instanceof TypeError) return new SealwireError("Misuse", "misuse: a value of another type than is wanted", { cause: thrown });
   // Whatever else comes out (a trap, no memory, a stack that overflowed) leaves the instance in a state that nobody knows.
   trapped = true;
   generation += 1;
@@ -115,6 +117,8 @@ export function scoped<T>(operation: (own: <O extends { free(): void }>(object: 
       owned.push(object);
       return object;
     });
+  } catch (thrown) {
+    throw translated(thrown);
   } finally {
     // Not after a trap: their instance is dead.
     if (!trapped) for (const object of owned) object.free();

@@ -1,5 +1,5 @@
 import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
-import { type SealContext, rawContext, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bytes, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -304,13 +304,13 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   const metadata = options.metadata ?? [];
   for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {
     if (typeof value === "string") sealing.metadataText(wellFormed(key), wellFormed(value));
-    else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), value);
+    else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), bytes(value));
     else sealing.metadataNumber(wellFormed(key), unsigned(value));
   }
   if (options.created !== undefined) sealing.created(unsigned(options.created));
   if (options.contentType !== undefined) sealing.contentType(wellFormed(options.contentType));
   if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
-  if (options.aead !== undefined) sealing.aead(options.aead);
+  if (options.aead !== undefined) sealing.aead(textual(options.aead));
   if (options.padding === "none") sealing.unpadded();
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;
@@ -321,17 +321,10 @@ export function rawOpening(keys: Unlock, context: SealContext, options: OpenOpti
   const opening = scoped((own) => new glue.Opening(rawKeyring(keys), own(rawContext(context))));
   if (options.expect !== undefined && options.expect !== "anyone") {
     opening.expectNobody();
-    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(signer.toString());
+    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(String(signer));
   }
   if (options.part !== undefined) opening.part(wellFormed(options.part));
   return opening;
-}
-
-/** Any bytes as a `Uint8Array` over the same memory. */
-export function bytes(given: Uint8Array | ArrayBuffer): Uint8Array {
-  if (given instanceof Uint8Array) return given;
-  if (given instanceof ArrayBuffer) return new Uint8Array(given);
-  throw misuse("a Uint8Array or an ArrayBuffer is wanted");
 }
 
 export type RawAbout = [RawMetadata, bigint | undefined, string | undefined, string | undefined, About["addressedToMe"]];

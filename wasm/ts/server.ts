@@ -8,8 +8,7 @@ import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bytes } from "./seal.js";
-import { unsigned, wellFormed } from "./context.js";
+import { bytes, textual, unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
 
@@ -55,7 +54,7 @@ export class ServiceKeys {
    */
   static generate(options: { kem?: Kem; lifetime?: number } = {}): Promise<ServiceKeys> {
     const lifetime = unsigned(options.lifetime ?? WEEK);
-    return run(() => new ServiceKeys(glue.ServiceKeys.generate(options.kem ?? "XWing", lifetime, now())));
+    return run(() => new ServiceKeys(glue.ServiceKeys.generate(textual(options.kem ?? "XWing"), lifetime, now())));
   }
 
   /** The keys that were saved, without those that have expired; `undefined` if nothing was. Rejects with `Malformed` if they are not keys. */

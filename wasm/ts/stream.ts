@@ -1,11 +1,11 @@
 import type { SealContext } from "./context.js";
-import { unsigned } from "./context.js";
+import { bytes, unsigned } from "./context.js";
 import { SealwireError } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, load, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
-  type About, type OpenOptions, type RawAbout, type Recipients, type SealOptions, aboutOf, bytes, rawOpening, rawSealing,
+  type About, type OpenOptions, type RawAbout, type Recipients, type SealOptions, aboutOf, rawOpening, rawSealing,
 } from "./seal.js";
 
 /** How much goes into the module at a time: its memory stays small, whatever the payload is. */

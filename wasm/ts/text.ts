@@ -1,5 +1,6 @@
+import { bytes, textual } from "./context.js";
 import { glue, run } from "./module.js";
-import { type Sealed, bytes } from "./seal.js";
+import type { Sealed } from "./seal.js";
 
 /** Bytes as base64url without padding: for JSON, headers and chat messages. Source: SPEC §13. */
 export function toText(envelope: Sealed): Promise<string> {
@@ -11,7 +12,7 @@ export function toText(envelope: Sealed): Promise<string> {
  * are not zero.
  */
 export function fromText(text: string): Promise<Uint8Array<ArrayBuffer>> {
-  return run(() => glue.fromText(text) as Uint8Array<ArrayBuffer>);
+  return run(() => glue.fromText(textual(text)) as Uint8Array<ArrayBuffer>);
 }
 
 /**
