@@ -1,9 +1,9 @@
-import { type SealContext, rawContext, unsigned } from "./context.js";
+import { type SealContext, bytes, chosen, rawContext, unsigned } from "./context.js";
 import { type ErrorCode, SealwireError, misuse } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
-import { type Policy, checkPolicy, known, rawPolicy, rawReader } from "./policy.js";
+import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
 
@@ -106,14 +106,14 @@ const KEYS_PATH = "/.well-known/sealwire-keys";
  * ```
  */
 export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): SealedFetch {
-  checkPolicy(policy);
-  known(options, "identity", "keys", "lastSeen", "fetch", "maxBody", "observer");
+  policy = chosenPolicy(policy);
+  options = chosen(options, "identity", "keys", "lastSeen", "fetch", "maxBody", "observer");
   const maxBody = options.maxBody ?? DEFAULT_MAX_BODY;
   unsigned(maxBody);
   let calls: Held<glue.Calls> | undefined;
   return async (input, init = {}) => {
-    const { sealwire = {}, body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
-    known(sealwire, "to", "version", "context");
+    const { body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
+    const sealwire = chosen(Object.hasOwn(rest, "sealwire") ? (rest.sealwire ?? {}) : {}, "to", "version", "context");
     const stream = given instanceof ReadableStream ? given : undefined;
     // A stream is not the platform's to read: what is sent is made of it.
     const request = new Request(input, stream === undefined ? init : rest);

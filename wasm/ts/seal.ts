@@ -1,5 +1,5 @@
 import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
-import { type SealContext, bytes, rawContext, textual, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -80,6 +80,10 @@ export interface OpenOptions {
   readonly part?: string | undefined;
 }
 
+/** The members of {@link SealOptions}, and of {@link OpenOptions}. */
+export const SEALING = ["allowClassical", "sign", "metadata", "created", "contentType", "filename", "aead", "padding", "part"];
+export const OPENING = ["expect", "part"];
+
 /** What the sealer said about the payload; all of it authenticated with the envelope. */
 export interface About {
   /** The public metadata: the server saw it too. */
@@ -135,6 +139,7 @@ export async function seal(
   context: SealContext,
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  options = chosen(options, ...SEALING);
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
   return stretching(recipients, (recipients) => {
     if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
@@ -166,6 +171,7 @@ export async function open(
   context: SealContext,
   options: OpenOptions = {},
 ): Promise<Opened> {
+  options = chosen(options, ...OPENING);
   const sealed = bytes(envelope);
   return unlocking(keys, async (keys) => {
     const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
@@ -192,14 +198,15 @@ export async function open(
  * is given away the envelope is verified under `context`, so that a server cannot have another row's envelope rewrapped to the wrong
  * people. Rejects as {@link open} and {@link seal} do; the body's chunks are not looked at. Source: SPEC §12.
  */
-export function rewrap(
+export async function rewrap(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return changing(keys, recipients, context, options, { allowClassical: options.allowClassical }, (opening, sealing) =>
+  const { allowClassical, ...opening } = chosen(options, "allowClassical", ...OPENING);
+  return changing(keys, recipients, context, opening, { allowClassical }, (opening, sealing) =>
     opening.rewrap(bytes(envelope), sealing),
   );
 }
@@ -210,13 +217,14 @@ export function rewrap(
  * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
  * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do. Source: SPEC §12.
  */
-export function reseal(
+export async function reseal(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  options = chosen(options, ...SEALING, ...OPENING);
   return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(bytes(envelope), opening));
 }
 
@@ -289,7 +297,7 @@ export function inspect(envelope: Sealed): Promise<Header> {
 }
 
 /** What to seal with, inside the module. */
-export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions): glue.Sealing {
+export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions, aead = options.aead): glue.Sealing {
   const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
   for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
@@ -310,7 +318,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   if (options.created !== undefined) sealing.created(unsigned(options.created));
   if (options.contentType !== undefined) sealing.contentType(wellFormed(options.contentType));
   if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
-  if (options.aead !== undefined) sealing.aead(textual(options.aead));
+  if (aead !== undefined) sealing.aead(textual(aead));
   if (options.padding === "none") sealing.unpadded();
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;

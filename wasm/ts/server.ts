@@ -8,7 +8,7 @@ import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bytes, textual, unsigned, wellFormed } from "./context.js";
+import { bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
 
@@ -53,8 +53,10 @@ export class ServiceKeys {
    * for a lifetime of zero or above 7 days, `Unsupported` if the system gives no randomness.
    */
   static generate(options: { kem?: Kem; lifetime?: number } = {}): Promise<ServiceKeys> {
-    const lifetime = unsigned(options.lifetime ?? WEEK);
-    return run(() => new ServiceKeys(glue.ServiceKeys.generate(textual(options.kem ?? "XWing"), lifetime, now())));
+    return run(() => {
+      const { kem = "XWing", lifetime = WEEK } = chosen(options, "kem", "lifetime");
+      return new ServiceKeys(glue.ServiceKeys.generate(textual(kem), unsigned(lifetime), now()));
+    });
   }
 
   /** The keys that were saved, without those that have expired; `undefined` if nothing was. Rejects with `Malformed` if they are not keys. */
@@ -313,6 +315,7 @@ export class Gateway {
 export function createService(options: ServiceOptions): Promise<Service> {
   return run(() =>
     scoped((own) => {
+      options = chosenGate(options, "keys", "identity", "nextPins", "signedOnly", "unsigned", "stream", "mounted", "tunnel", "postCarrier", "coarseStatus", "window", "enforceIdempotencyKeys", "passOuter");
       if (!(options.keys instanceof ServiceKeys)) throw misuse("keys are ServiceKeys of this copy of the package");
       if (!(options.identity instanceof Identity)) throw misuse("identity is an Identity of this copy of the package");
       const exchanges = own(new glue.Exchanges(wellFormed(options.origin)));
@@ -338,6 +341,7 @@ export function createService(options: ServiceOptions): Promise<Service> {
  */
 export function createGateway(options: GatewayOptions): Promise<Gateway> {
   return run(() => {
+    options = chosenGate(options);
     const gate = glue.Gate.gateway(wellFormed(options.origin));
     if (options.verify === undefined) throw misuse("a gateway verifies");
     configure(gate, options);
@@ -360,6 +364,15 @@ export function openExchange(request: Request, service: Service): Promise<Exchan
 }
 
 type Everything = GateOptions & Partial<ServiceOptions>;
+
+function chosenGate<T extends Everything>(options: T, ...more: string[]): T {
+  const ofBoth = ["origin", "verify", "plain", "replay", "replayUnsigned", "allowOrigins", "bodyTimeout", "memory", "maxBody", "observer"];
+  options = chosen(options, ...ofBoth, ...more);
+  const { verify } = options;
+  return Object.assign(options, {
+    verify: verify && chosen(verify, "signers", "require", "maxAge", "maxValidity", "clockSkew", "allowMissingNonce"),
+  });
+}
 
 function configure(gate: glue.Gate, options: Everything): void {
   const { verify } = options;
