@@ -244,7 +244,9 @@ class Driver {
         const redirected = outer.redirected || (outer.url !== "" && outer.url !== url);
         step((raw) => raw.answered(outer.status, fields, redirected));
         while (call(() => held.object.phase()) === Phase.Read) {
-          const piece = await this.#read(reader);
+          const wantsMore = call(() => held.object.wantsMore());
+          const piece = wantsMore ? await this.#read(reader) : undefined;
+          if (!wantsMore) reader?.cancel().catch(() => {});
           if (piece === undefined && url.endsWith(KEYS_PATH)) await this.#seen.loadServices();
           step((raw) => (piece === undefined ? raw.finish(now()) : raw.read(piece)));
         }
