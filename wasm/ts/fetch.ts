@@ -87,6 +87,7 @@ const KEYS_PATH = "/.well-known/sealwire-keys";
  * - **Redirects** are refused and never followed, whatever `redirect` says. Responses are never cached (`cache: "no-store"`).
  * - **Cookies** are the platform's own: as `credentials` says it sends them **outside** of exchanges, and signatures do not cover them.
  *   `Authorization` goes inside. Fields outside that the platform lets nobody set are `Misuse`, not left out.
+ * - **`Referer`** is not sent, unless `referrerPolicy` says so: the page's URL would stand outside.
  * - **Request bodies** are held as a whole, up to `maxBody`; a `ReadableStream` with `duplex: "half"` is sent while it is made where the
  *   platform can (Node; Chromium over HTTP/2), and needs a rule with `exchange` and without `seal`.
  * - **Other origins** have to allow, to preflights, the fields `authorization, cache-control, content-digest, content-type, incremental,
@@ -127,7 +128,7 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
       asked.signal.throwIfAborted();
       // After a trap there is a new instance, and the policy has to get there.
       if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody)));
-      return await new Driver(calls, options, asked).respond(body, uploads ? stream : undefined);
+      return await asked.unlessAborted(new Driver(calls, options, asked).respond(body, uploads ? stream : undefined));
     } catch (thrown) {
       throw asked.reason(thrown);
     }
@@ -179,6 +180,20 @@ class Asked {
       made.free();
     }
     return raw;
+  }
+
+  /** What comes, unless it is aborted before: a store or a `fetch` of the app's own may never answer. */
+  async unlessAborted<T>(coming: Promise<T>): Promise<T> {
+    let abort = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(this.signal.reason);
+    });
+    this.signal.addEventListener("abort", abort);
+    try {
+      return await Promise.race([coming, aborted]);
+    } finally {
+      this.signal.removeEventListener("abort", abort);
+    }
   }
 
   /** What the app is to be told of what was thrown. */
@@ -275,7 +290,7 @@ class Driver {
     ];
     const { credentials, keepalive, referrerPolicy, signal } = this.#asked.request;
     const init: RequestInit & { duplex?: "half" } = {
-      method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy, signal,
+      method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy: referrerPolicy || "no-referrer", signal,
     };
     if (keepalive && upload === undefined) init.keepalive = true;
     if (upload !== undefined) {
@@ -297,7 +312,8 @@ class Driver {
 
   async #read(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<Uint8Array | undefined> {
     try {
-      return (await reader?.read())?.value;
+      const piece = (await reader?.read())?.value;
+      return piece === undefined ? undefined : bytes(piece);
     } catch (cause) {
       throw new SealwireError("Network", "network failed: the connection broke", { cause });
     }
@@ -442,14 +458,20 @@ async function wholeBody(
   const pieces: Uint8Array[] = [];
   let length = 0;
   const reader = body.getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-    if (!(piece.value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
-    pieces.push(piece.value);
-    length += piece.value.length;
-    if (length > limit) {
-      reader.cancel().catch(() => {});
-      throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
+  const stop = () => void reader.cancel(request.signal.reason).catch(() => {});
+  request.signal.addEventListener("abort", stop);
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      if (!(piece.value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
+      pieces.push(piece.value);
+      length += piece.value.length;
+      if (length > limit) throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
     }
+  } catch (thrown) {
+    stop();
+    throw thrown;
+  } finally {
+    request.signal.removeEventListener("abort", stop);
   }
   const whole = new Uint8Array(length);
   let at = 0;
