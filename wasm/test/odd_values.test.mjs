@@ -195,3 +195,28 @@ test("a policy is what it was when the fetch was made", async () => {
   await assert.rejects(api("https://api.example.com/x"), refused("Misuse"));
   assert.deepEqual(sent, []);
 });
+
+test("the module's memory, which never shrinks, holds no more of an envelope than is looked at", async () => {
+  const key = await SymmetricKey.generate();
+  const envelope = await seal("x", key, context, { padding: "none" });
+  const large = new Uint8Array(100_000_000);
+  large.set(envelope);
+  const held = () => {
+    const { external, arrayBuffers } = process.memoryUsage();
+    return external - arrayBuffers;
+  };
+  const before = held();
+  const { length } = await inspect(large);
+  assert.equal((await split(large)).header.length, length);
+  const rewrapped = await rewrap(large, key, context, [key, await SymmetricKey.generate()]);
+  const { length: longer } = await inspect(rewrapped);
+  assert.ok(longer > length && Buffer.compare(rewrapped.subarray(longer), large.subarray(length)) === 0);
+  const back = await fromText(await toText(large));
+  assert.equal(Buffer.compare(back, large), 0);
+  // A server that sends more than the range that it was asked for.
+  const blob = await SealedBlob.open({ size: envelope.length, read: async (start) => large.subarray(start) }, key, context);
+  assert.deepEqual([...(await blob.read(0, 1))], [...Buffer.from("x")]);
+  await assert.rejects(reseal(new Uint8Array(512 * 1024 * 1024 + 1), key, context, key), refused("TooLarge"));
+  assert.ok(held() - before < 30_000_000, `${held() - before}`);
+  for (const cut of [length - 1, length, length + 55]) await assert.rejects(rewrap(envelope.subarray(0, cut), key, context, key), refused("Truncated"));
+});

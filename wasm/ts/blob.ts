@@ -137,5 +137,6 @@ function readRange(source: RangeSource, range: BigUint64Array, signal: AbortSign
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const got = await source.read(start, end, signal);
-  return bytes(got);
+  // What a server sends beyond is not put into the module's memory.
+  return bytes(got).subarray(0, end - start);
 }

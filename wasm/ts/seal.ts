@@ -205,17 +205,25 @@ export async function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { allowClassical, ...opening } = chosen(options, "allowClassical", ...OPENING);
-  return changing(keys, recipients, context, opening, { allowClassical }, (opening, sealing) =>
-    opening.rewrap(bytes(envelope), sealing),
-  );
+  const { allowClassical, ...expected } = chosen(options, "allowClassical", ...OPENING);
+  const whole = bytes(envelope);
+  return changing(keys, recipients, context, expected, { allowClassical }, (opening, sealing) => {
+    const front = frontOf(whole);
+    const at = glue.frontLen(front) ?? front.length;
+    const [changed, rest] = [opening.rewrap(whole.subarray(0, at), sealing), whole.subarray(at)];
+    const rewrapped = new Uint8Array(changed.length + rest.length);
+    rewrapped.set(changed);
+    rewrapped.set(rest, changed.length);
+    return rewrapped;
+  });
 }
 
 /**
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
  *
  * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
- * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do. Source: SPEC §12.
+ * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do, and with `TooLarge` above 512 MiB: open and
+ * seal those. Source: SPEC §12.
  */
 export async function reseal(
   envelope: Sealed,
@@ -225,7 +233,17 @@ export async function reseal(
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   options = chosen(options, ...SEALING, ...OPENING);
-  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(bytes(envelope), opening));
+  const whole = bytes(envelope);
+  if (whole.length > MAX_RESEALED) throw new SealwireError("TooLarge", "too large: an envelope to be resealed in one step");
+  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(whole, opening));
+}
+
+/** The module holds it twice, and its payload. */
+const MAX_RESEALED = 512 * 1024 * 1024;
+
+/** As much as a header may have: the module's memory never shrinks, and has no room for every envelope. */
+export function frontOf(envelope: Uint8Array): Uint8Array {
+  return envelope.subarray(0, 2 * 1024 * 1024 + 56);
 }
 
 /** Runs what needs both: keys that open, and readers to seal to. */
@@ -281,7 +299,7 @@ export interface Header {
  */
 export function inspect(envelope: Sealed): Promise<Header> {
   return run(() => {
-    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(bytes(envelope)) as [
+    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(frontOf(bytes(envelope))) as [
       number, Uint8Array, Aead, boolean, number | undefined, RawMetadata, RawSlot[],
     ];
     return {
