@@ -153,6 +153,11 @@ test("what is in Object.prototype is in no option", async () => {
     await assert.rejects(seal("x", [strong, device.recipient], context), refused("Misuse"));
     await assert.rejects(rewrap(await seal("x", device.recipient, context), device, context, [strong, device.recipient]), refused("Misuse"));
   });
+  await polluted({ tagLength: 32 }, async () => {
+    const large = new Uint8Array(100_000);
+    const envelope = await seal(large, device.recipient, context, { aead: "Aes256Gcm" });
+    assert.equal((await open(envelope, device, context)).plaintext.length, large.length);
+  });
   await polluted({ allowMissingNonce: true, clockSkew: 1e9 }, async () => {
     const old = await signRequest(new Request(`${origin}/x`), device, { now: 1_700_000_000 });
     await assert.rejects(verifyRequest(old, device.signer, { origin }), refused("Expired"));
