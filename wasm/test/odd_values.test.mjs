@@ -45,6 +45,7 @@ test("a value of another type is Misuse, and takes no key away", async () => {
   calls.push(() => seal("x", bob.recipient, context, { metadata: [5] }), () => seal("x", bob.recipient, context, { sign: null }));
   calls.push(() => Identity.generate({ kem: 5 }), () => Passphrase.create("x", { memory: 2 ** 32 + 64, passes: 1, lanes: 1 }));
   calls.push(() => Passphrase.create("x", { memory: 64 }), () => Passphrase.create("x", { memory: 64, passes: 1, lanes: 1n }));
+  calls.push(() => verifyRequest(request(), bob.signer, { origin, maxBody: NaN }));
   calls.push(() => signRequest(request(), bob, { cover: [5] }), () => verifyRequest(request(), bob.signer, { origin, require: [5] }));
   calls.push(() => fetched({ exchange: { tunnel: "/relative" } }), () => fetched({ exchange: { expose: 5 } }), () => fetched({ exchange: true }, { sealwire: { to: 5 } }));
   calls.push(() => fetched({ exchange: true }, { sealwire: { context: {} } }));

@@ -338,7 +338,7 @@ test("mistakes are said, and leave the module as it is", async () => {
   const right = { origin: "https://api.example.com", keys, identity: device };
   for (const wrong of [
     { origin: 7 }, { origin: "https://api.example.com/" }, { keys: {} }, { identity: {} }, { verify: {} }, { plain: ["notes"] }, { plain: [7] },
-    { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] },
+    { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] }, { memory: NaN }, { bodyTimeout: Infinity }, { bodyTimeout: 2 ** 31 },
   ]) {
     await assert.rejects(createService({ ...right, ...wrong }), ({ code }) => ["Misuse", "Malformed", "InvalidKey"].includes(code), JSON.stringify(wrong));
   }

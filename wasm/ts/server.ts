@@ -413,6 +413,9 @@ function configure(gate: glue.Gate, options: Everything): void {
   if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
+  // With NaN nothing would be too large; more milliseconds a timer takes for none.
+  unsigned(options.memory ?? 0);
+  if (unsigned(options.bodyTimeout ?? 0) >= 1n << 31n) throw misuse("a body has at most 24 days");
   if (options.nextPins !== undefined) gate.nextPins(options.nextPins.map(String));
 }
 
