@@ -154,6 +154,25 @@ test("what is in Object.prototype is in no option", async () => {
     await assert.rejects(seal("x", [strong, device.recipient], context), refused("Misuse"));
     await assert.rejects(rewrap(await seal("x", device.recipient, context), device, context, [strong, device.recipient]), refused("Misuse"));
   });
+  // Who has signed: nobody.
+  await polluted({ signer: device.signer.toString(), contentType: "text/html" }, async () => {
+    const envelope = await seal("x", device.recipient, context);
+    const opened = await open(envelope, device, context);
+    const opening = openStream(device, context);
+    await new Response(new Blob([envelope]).stream().pipeThrough(opening)).text();
+    const told = [opened, await opening.finished];
+    const service = await serve(device);
+    const api = sealedFetch({ ...pins, rules: [rule] }, {
+      fetch: async (url, init) =>
+        service.handle(new Request(url, init), (request, signer) => {
+          told.push({ signer });
+          return new Response("x");
+        }),
+    });
+    await api(`${origin}/x`);
+    assert.deepEqual(told.map(({ signer }) => signer), [undefined, undefined, undefined]);
+    assert.equal(opened.about.contentType, undefined);
+  });
   await polluted({ tagLength: 32 }, async () => {
     const large = new Uint8Array(100_000);
     const envelope = await seal(large, device.recipient, context, { aead: "Aes256Gcm" });
