@@ -69,6 +69,13 @@ test("what is sealed is the payload and nothing else of the module's memory, wha
   }
 });
 
+test("a range of what is too large for any memory is Misuse", async () => {
+  const key = await SymmetricKey.generate();
+  const blob = await SealedBlob.open(new Blob([await seal("x", key, context)]), key, context);
+  blob.size = 2 ** 50;
+  await assert.rejects(blob.read(0, 2 ** 49), refused("Misuse"));
+});
+
 test("memory that was transferred is no empty payload", async () => {
   const bob = await Identity.generate({ kem: "X25519" });
   const payload = new Uint8Array(10);
