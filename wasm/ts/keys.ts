@@ -105,7 +105,10 @@ export class Identity {
   }
 
   static {
-    rawIdentity = (identity) => identity.#held.object;
+    rawIdentity = (identity) => {
+      if (!(identity instanceof Identity)) throw misuse("an Identity of this copy of the package is wanted");
+      return identity.#held.object;
+    };
   }
 }
 
@@ -245,7 +248,7 @@ export function rawKeyring(keys: Unlock): glue.Keyring {
     else if (key instanceof Passphrase && keys instanceof StretchingKeyring) raw.stretched(rawPassphrase(key), keys.stretches.object);
     else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key));
     else if (key instanceof SymmetricKey) raw.key(rawKey(key));
-    else throw misuse("not a key of this copy of the package");
+    else throw misuse("keys are an Identity, a Passphrase, a SymmetricKey or a Keyring of several, of this copy of the package");
   }
   return raw;
 }

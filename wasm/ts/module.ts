@@ -34,7 +34,7 @@ export async function load(): Promise<void> {
     await loading;
   } catch (cause) {
     loading = undefined;
-    throw new SealwireError("Network", "network failed: the WASM module cannot be loaded", { cause });
+    throw new SealwireError("Network", "network failed: the WASM module cannot be loaded; the README's \"Where the module is\" has what bundlers and policies need", { cause });
   }
 }
 
@@ -85,6 +85,8 @@ export class Held<T extends { free(): void }> {
   readonly #generation = generation;
 
   constructor(object: T) {
+    // `new Identity()`, which only TypeScript forbids.
+    if (typeof object !== "object") throw new SealwireError("Misuse", "misuse: keys come from generate, create, parse or load, not from new");
     this.#object = object;
   }
 

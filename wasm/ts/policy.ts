@@ -165,6 +165,6 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
 
 /** A recipient inside the module. */
 export function rawReader(reader: Recipient): glue.Recipient {
-  if (!(reader instanceof Recipient)) throw misuse("not a recipient of this copy of the package");
+  if (!(reader instanceof Recipient)) throw misuse("a recipient here is a Recipient (await Recipient.parse(text)), of this copy of the package");
   return rawRecipient(reader);
 }

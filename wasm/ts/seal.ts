@@ -297,7 +297,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
     else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
-    else throw misuse("not a recipient of this copy of the package");
+    else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }
   if (options.allowClassical === true) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
@@ -312,6 +312,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
   if (options.aead !== undefined) sealing.aead(textual(options.aead));
   if (options.padding === "none") sealing.unpadded();
+  else if (options.padding !== undefined && options.padding !== "padme") throw misuse("padding is padme or none");
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;
 }
