@@ -4,8 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   Identity, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
-  open, openStream, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText, verifyRequest,
+  open, openStream, reseal, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText, verifyRequest,
 } from "../dist/esm/node.js";
+import { ServiceKeys, createGateway, createService } from "../dist/esm/server.js";
 
 const context = new SealContext("notes", "17");
 const refused = (code) => (error) => {
@@ -95,4 +96,127 @@ test("a Buffer of Node is copied like any other bytes", async () => {
     assert.equal(Buffer.from(loaded).toString(), "secret");
     loaded.fill(0);
   }
+});
+
+/** What a careless merge of a stranger's JSON does to every object. */
+async function polluted(members, run) {
+  Object.assign(Object.prototype, members);
+  try {
+    return await run();
+  } finally {
+    for (const member of Object.keys(members)) delete Object.prototype[member];
+  }
+}
+
+test("what is in Object.prototype is in no option", async () => {
+  const [device, thief] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
+  const origin = "https://api.example.com";
+  const rule = { origin, path: "/{rest..}", exchange: true };
+  const serve = async (identity, options = {}) => createService({ origin, keys: await ServiceKeys.generate({ kem: "X25519" }), identity, ...options });
+  const calling = (policy, service, seen) =>
+    sealedFetch({ rules: [rule], ...policy }, {
+      fetch: async (url, init) => {
+        seen?.push([url, new Headers(init.headers)]);
+        return service.handle(new Request(url, init), async (request) => new Response(await request.text()));
+      },
+    });
+  const pins = { services: { [origin]: { pins: [device.recipient.pin] } } };
+
+  // Somebody else's keys in the place of pins.
+  const theirs = await serve(thief);
+  const document = new Uint8Array(await (await (await serve(thief, { tunnel: "/ohttp" })).handle(new Request(`${origin}/.well-known/ohttp-gateway`))).arrayBuffer());
+  const keys = { ohttpKeys: [...document], expires: Math.floor(Date.now() / 1000) + 3600 };
+  for (const members of [keys, { trustOnFirstUse: true }]) {
+    await polluted(members, () => assert.rejects(calling(pins, theirs)(`${origin}/x`), refused("Rejected")));
+  }
+  // What goes outside, and what goes in the clear.
+  const own = await serve(device);
+  const seen = [];
+  await polluted({ expose: ["authorization"], exposeQuery: true }, async () => {
+    await calling(pins, own, seen)(`${origin}/x?secret`, { headers: { authorization: "Bearer t0k" } });
+  });
+  assert.deepEqual([seen.at(-1)[0], seen.at(-1)[1].get("authorization")], [`${origin}/x`, null]);
+  await polluted({ inTheClear: true }, () => assert.rejects(calling({ rules: [{ origin, path: "/{rest..}" }] }, own)(`${origin}/x`), refused("Misuse")));
+  // What a service lets in.
+  await polluted({ plain: ["/{rest..}"], unsigned: ["/{rest..}"] }, async () => {
+    const service = await serve(device, { verify: { signers: [device.signer] } });
+    const gateway = await createGateway({ origin, verify: { signers: [device.signer] } });
+    for (const gate of [service, gateway]) {
+      const answer = await gate.handle(new Request(`${origin}/x`), () => assert.fail("let in"));
+      assert.equal(answer.status, 401);
+    }
+  });
+  // What is sealed with.
+  await polluted({ kem: "X25519" }, async () => assert.equal((await Identity.generate()).recipient.kem, "XWing"));
+  const strong = (await Identity.generate()).recipient;
+  await polluted({ allowClassical: true }, async () => {
+    await assert.rejects(seal("x", [strong, device.recipient], context), refused("Misuse"));
+    await assert.rejects(rewrap(await seal("x", device.recipient, context), device, context, [strong, device.recipient]), refused("Misuse"));
+  });
+  await polluted({ allowMissingNonce: true, clockSkew: 1e9 }, async () => {
+    const old = await signRequest(new Request(`${origin}/x`), device, { now: 1_700_000_000 });
+    await assert.rejects(verifyRequest(old, device.signer, { origin }), refused("Expired"));
+  });
+});
+
+test("an option that nobody knows is Misuse everywhere, and nothing is left out by a slip of the pen", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const origin = "https://api.example.com";
+  const envelope = await seal("x", bob.recipient, context);
+  const keys = await ServiceKeys.generate({ kem: "X25519" });
+  const signed = await signRequest(new Request(`${origin}/x`), bob);
+  for (const call of [
+    () => open(envelope, bob, context, { expects: bob.signer }),
+    () => seal("x", bob.recipient, context, { signed: bob }),
+    () => rewrap(envelope, bob, context, bob.recipient, { expects: bob.signer }),
+    () => reseal(envelope, bob, context, bob.recipient, { signed: bob }),
+    () => sealStream(bob.recipient, context, { signed: bob }),
+    () => openStream(bob, context, { expects: bob.signer }),
+    () => SealedBlob.open(new Blob([envelope]), bob, context, { expects: bob.signer }),
+    () => signRequest(new Request(`${origin}/x`), bob, { covers: ["if-match"] }),
+    () => verifyRequest(signed, bob.signer, { origin, requires: ["if-match"] }),
+    () => createService({ origin, keys, identity: bob, verifies: { signers: [] } }),
+    () => createService({ origin, keys, identity: bob, verify: { signers: [], requires: ["if-match"] } }),
+    () => createGateway({ origin, verify: { signers: [] }, maxbody: 1 }),
+    () => Identity.generate({ kems: "XWing" }),
+  ]) {
+    await assert.rejects(async () => call(), refused("Misuse"), `${call}`);
+  }
+});
+
+test("a policy is what it was when the fetch was made", async () => {
+  const rules = [{ origin: "https://api.example.com", path: "/{rest..}", exchange: true }];
+  const sent = [];
+  const policy = { rules };
+  const api = sealedFetch(policy, { fetch: async (url) => (sent.push(url), new Response("x")) });
+  rules[0].exchange = undefined;
+  rules[0].inTheClear = true;
+  policy.rules = [{ ...rules[0] }];
+  await assert.rejects(api("https://api.example.com/x"), refused("Misuse"));
+  assert.deepEqual(sent, []);
+});
+
+test("the module's memory, which never shrinks, holds no more of an envelope than is looked at", async () => {
+  const key = await SymmetricKey.generate();
+  const envelope = await seal("x", key, context, { padding: "none" });
+  const large = new Uint8Array(100_000_000);
+  large.set(envelope);
+  const held = () => {
+    const { external, arrayBuffers } = process.memoryUsage();
+    return external - arrayBuffers;
+  };
+  const before = held();
+  const { length } = await inspect(large);
+  assert.equal((await split(large)).header.length, length);
+  const rewrapped = await rewrap(large, key, context, [key, await SymmetricKey.generate()]);
+  const { length: longer } = await inspect(rewrapped);
+  assert.ok(longer > length && Buffer.compare(rewrapped.subarray(longer), large.subarray(length)) === 0);
+  const back = await fromText(await toText(large));
+  assert.equal(Buffer.compare(back, large), 0);
+  // A server that sends more than the range that it was asked for.
+  const blob = await SealedBlob.open({ size: envelope.length, read: async (start) => large.subarray(start) }, key, context);
+  assert.deepEqual([...(await blob.read(0, 1))], [...Buffer.from("x")]);
+  await assert.rejects(reseal(new Uint8Array(512 * 1024 * 1024 + 1), key, context, key), refused("TooLarge"));
+  assert.ok(held() - before < 30_000_000, `${held() - before}`);
+  for (const cut of [length - 1, length, length + 55]) await assert.rejects(rewrap(envelope.subarray(0, cut), key, context, key), refused("Truncated"));
 });

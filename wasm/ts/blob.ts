@@ -1,8 +1,8 @@
-import { type SealContext, bytes, unsigned } from "./context.js";
+import { type SealContext, bytes, chosen, unsigned } from "./context.js";
 import { misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
-import { type About, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
+import { type About, OPENING, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
 import { PIECE } from "./stream.js";
 
 /** Where sealed bytes come from: a file, a server that answers `Range` requests. */
@@ -53,6 +53,7 @@ export class SealedBlob {
     context: SealContext,
     options: OpenOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<SealedBlob> {
+    options = chosen(options, "signal", ...OPENING);
     const from = source instanceof Blob ? blobSource(source) : { size: Number(unsigned(source.size)), read: source.read.bind(source) };
     let front = await read(from, 0, Math.min(FRONT, from.size), options.signal);
     for (;;) {
@@ -136,5 +137,6 @@ function readRange(source: RangeSource, range: BigUint64Array, signal: AbortSign
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const got = await source.read(start, end, signal);
-  return bytes(got);
+  // What a server sends beyond is not put into the module's memory.
+  return bytes(got).subarray(0, end - start);
 }

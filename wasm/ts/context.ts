@@ -65,6 +65,17 @@ export function rawContext(context: SealContext): glue.Context {
   return raw;
 }
 
+/**
+ * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out. Nothing comes
+ * from `Object.prototype`, where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
+ */
+export function chosen<T extends object>(options: T, ...members: string[]): T {
+  if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
+  const own = Object.assign(Object.create(null), options) as T;
+  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+  return own;
+}
+
 /** A u64, or `Misuse`. */
 export function unsigned(value: number | bigint): bigint {
   const valid =

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { misuse } from "./error.js";
 import { Held, call, glue, run } from "./module.js";
-import { bytes as bytesOf, textual, wellFormed } from "./context.js";
+import { bytes as bytesOf, chosen, textual, wellFormed } from "./context.js";
 import type { SecretStore } from "./stores/store.js";
 import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipient.js";
 
@@ -35,7 +35,7 @@ export class Identity {
    * instead of 2118, and is **not** post-quantum. Rejects with `Unsupported` if the system gives no randomness.
    */
   static generate(options: { kem?: Kem } = {}): Promise<Identity> {
-    return run(() => new Identity(glue.Identity.generate(textual(options.kem ?? "XWing"))));
+    return run(() => new Identity(glue.Identity.generate(textual(chosen(options, "kem").kem ?? "XWing"))));
   }
 
   /**

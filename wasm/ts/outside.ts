@@ -41,7 +41,7 @@ export async function sealOutside(
     const hash = options.sign === undefined ? undefined : await sha256(payload);
     const [front, closing, length, rawKey, nonces] = (await run(() =>
       scoped((own) =>
-        own(rawSealing(recipients, context, { ...options, aead: "Aes256Gcm" })).sealOutside(BigInt(payloadLength), hash),
+        own(rawSealing(recipients, context, options, "Aes256Gcm")).sealOutside(BigInt(payloadLength), hash),
       ),
     )) as [Bytes, Bytes, bigint, Bytes, Bytes];
     const key = await imported(rawKey, "encrypt");

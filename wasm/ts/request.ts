@@ -1,5 +1,5 @@
 import { SealwireError, misuse } from "./error.js";
-import { unsigned, wellFormed } from "./context.js";
+import { chosen, unsigned, wellFormed } from "./context.js";
 import { type Identity, rawIdentity } from "./keys.js";
 import { Held, glue, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
@@ -31,6 +31,7 @@ export interface SignRequestOptions {
  * ```
  */
 export async function signRequest(request: Request, identity: Identity, options: SignRequestOptions = {}): Promise<Request> {
+  options = chosen(options, "cover", "now");
   const body = new Uint8Array(await request.clone().arrayBuffer());
   const { origin, pathAndQuery } = target(request.url);
   const headers = new Headers(request.headers);
@@ -112,6 +113,7 @@ export async function verifyRequest(
   keys: OriginKeys,
   options: VerifyRequestOptions,
 ): Promise<VerifiedRequest> {
+  options = chosen(options, "origin", "require", "maxAge", "maxValidity", "clockSkew", "allowMissingNonce", "maxBody", "now");
   const reader = request.body?.getReader();
   let head: Held<glue.VerifiedHead> | undefined;
   try {
