@@ -72,7 +72,7 @@ export function rawContext(context: SealContext): glue.Context {
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
   const own = Object.assign(Object.create(null), options) as T;
-  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
   return own;
 }
 
