@@ -45,6 +45,7 @@ test("a value of another type is Misuse, and takes no key away", async () => {
   calls.push(() => seal("x", bob.recipient, context, { metadata: [5] }), () => seal("x", bob.recipient, context, { sign: null }));
   calls.push(() => Identity.generate({ kem: 5 }), () => Passphrase.create("x", { memory: 2 ** 32 + 64, passes: 1, lanes: 1 }));
   calls.push(() => Passphrase.create("x", { memory: 64 }), () => Passphrase.create("x", { memory: 64, passes: 1, lanes: 1n }));
+  calls.push(() => verifyRequest(request(), bob.signer, { origin, maxBody: NaN }));
   calls.push(() => signRequest(request(), bob, { cover: [5] }), () => verifyRequest(request(), bob.signer, { origin, require: [5] }));
   calls.push(() => fetched({ exchange: { tunnel: "/relative" } }), () => fetched({ exchange: { expose: 5 } }), () => fetched({ exchange: true }, { sealwire: { to: 5 } }));
   calls.push(() => fetched({ exchange: true }, { sealwire: { context: {} } }));
@@ -66,6 +67,13 @@ test("what is sealed is the payload and nothing else of the module's memory, wha
   for (const liar of [lies, new Liar([1, 2, 3])]) {
     assert.deepEqual([...(await open(await seal(liar, key, context), key, context)).plaintext], [1, 2, 3]);
   }
+});
+
+test("a range of what is too large for any memory is Misuse", async () => {
+  const key = await SymmetricKey.generate();
+  const blob = await SealedBlob.open(new Blob([await seal("x", key, context)]), key, context);
+  blob.size = 2 ** 50;
+  await assert.rejects(blob.read(0, 2 ** 49), refused("Misuse"));
 });
 
 test("memory that was transferred is no empty payload", async () => {
@@ -152,6 +160,30 @@ test("what is in Object.prototype is in no option", async () => {
   await polluted({ allowClassical: true }, async () => {
     await assert.rejects(seal("x", [strong, device.recipient], context), refused("Misuse"));
     await assert.rejects(rewrap(await seal("x", device.recipient, context), device, context, [strong, device.recipient]), refused("Misuse"));
+  });
+  // Who has signed: nobody.
+  await polluted({ signer: device.signer.toString(), contentType: "text/html" }, async () => {
+    const envelope = await seal("x", device.recipient, context);
+    const opened = await open(envelope, device, context);
+    const opening = openStream(device, context);
+    await new Response(new Blob([envelope]).stream().pipeThrough(opening)).text();
+    const told = [opened, await opening.finished];
+    const service = await serve(device);
+    const api = sealedFetch({ ...pins, rules: [rule] }, {
+      fetch: async (url, init) =>
+        service.handle(new Request(url, init), (request, signer) => {
+          told.push({ signer });
+          return new Response("x");
+        }),
+    });
+    await api(`${origin}/x`);
+    assert.deepEqual(told.map(({ signer }) => signer), [undefined, undefined, undefined]);
+    assert.equal(opened.about.contentType, undefined);
+  });
+  await polluted({ tagLength: 32 }, async () => {
+    const large = new Uint8Array(100_000);
+    const envelope = await seal(large, device.recipient, context, { aead: "Aes256Gcm" });
+    assert.equal((await open(envelope, device, context)).plaintext.length, large.length);
   });
   await polluted({ allowMissingNonce: true, clockSkew: 1e9 }, async () => {
     const old = await signRequest(new Request(`${origin}/x`), device, { now: 1_700_000_000 });

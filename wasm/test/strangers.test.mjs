@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { Identity, sealedFetch } from "../dist/esm/node.js";
+import { Identity, SealContext, seal, sealedFetch } from "../dist/esm/node.js";
 import { MemoryReplayCache, ServiceKeys, createService, openExchange } from "../dist/esm/server.js";
 
 const origin = "https://api.example.com";
@@ -190,4 +190,23 @@ test("the page's URL does not stand outside, unless the app says so", async () =
   await calling({}, { between })(`${origin}/open/x`);
   await calling({}, { between })(`${origin}/open/x`, { referrerPolicy: "origin" });
   assert.deepEqual(seen, ["no-referrer", "origin"]);
+});
+
+test("a number that was altered in the store of what was seen is not taken for none", async () => {
+  const values = new Map();
+  const lastSeen = { load: async (name) => values.get(name), save: async (name, value) => void values.set(name, value) };
+  const envelope = await seal("x", device.recipient, new SealContext("notes", "17"), { sign: device, metadata: { version: 5 } });
+  const rule = { origin, path: "/notes/{id}", seal: { namespace: "notes", id: "id", senders: [device.signer] } };
+  const fetch = async () => new Response(envelope, { headers: { "content-type": "application/vnd.sealwire" } });
+  const read = (store = lastSeen) => sealedFetch({ rules: [rule] }, { identity: device, lastSeen: store, fetch })(`${origin}/notes/17`);
+  assert.equal((await read()).status, 200);
+  const [[name, seen]] = values;
+  assert.deepEqual([...seen], [0, 0, 0, 0, 0, 0, 0, 5]);
+  for (const altered of [new Uint8Array(), seen.slice(1), new Uint8Array(9), "00000006", 4, {}]) {
+    values.set(name, altered);
+    await assert.rejects(read(), { code: "Malformed" });
+    assert.equal(values.get(name), altered);
+  }
+  // As other stores say that there is nothing.
+  assert.equal((await read({ ...lastSeen, load: async () => null })).status, 200);
 });

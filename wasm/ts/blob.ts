@@ -85,7 +85,7 @@ export class SealedBlob {
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end))) throw misuse("a range is made of integers");
     if (start < 0 || start > end || end > this.size) throw misuse("a range that is not within the payload");
     if (end - start <= PIECE) return this.#read(start, end, options.signal);
-    const whole = new Uint8Array(end - start);
+    const whole = room(end - start);
     for (let at = start; at < end; at += PIECE) {
       whole.set(await this.#read(at, Math.min(at + PIECE, end), options.signal), at - start);
     }
@@ -123,6 +123,15 @@ export class SealedBlob {
     const [from, to] = [BigInt(start), BigInt(end)];
     const sealed = await readRange(this.#source, call(() => this.#held.object.sealed(from, to)), signal);
     return call(() => this.#held.object.open(from, to, sealed));
+  }
+}
+
+/** The length may be any that a sealer has claimed, of a file that is not there. */
+function room(length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch {
+    throw misuse("a range that does not fit into memory");
   }
 }
 

@@ -71,9 +71,14 @@ export function rawContext(context: SealContext): glue.Context {
  */
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
-  const own = Object.assign(Object.create(null), options) as T;
+  const own = bare(options);
   for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
   return own;
+}
+
+/** The object's own members and no others: what nobody has signed has no `signer`, whatever stands in `Object.prototype`. */
+export function bare<T extends object>(object: T): T {
+  return Object.assign(Object.create(null), object) as T;
 }
 
 /** A u64, or `Misuse`. */

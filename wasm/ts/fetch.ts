@@ -1,4 +1,4 @@
-import { type SealContext, bytes, chosen, rawContext, unsigned } from "./context.js";
+import { type SealContext, bare, bytes, chosen, rawContext, unsigned } from "./context.js";
 import { type ErrorCode, SealwireError, misuse } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
@@ -380,10 +380,10 @@ class Driver {
       try {
         await this.#seen.remember();
         if (failure !== undefined) throw new SealwireError(failure[0], failure[1], { status: failure[2] });
-        list.push({ id, opened: new OpenedPayload(plaintext, { about: aboutOf(about), ...(signer === undefined ? {} : { signer: makeSigner(signer) }) }) });
+        list.push(bare({ id, opened: new OpenedPayload(plaintext, { about: aboutOf(about), ...(signer === undefined ? {} : { signer: makeSigner(signer) }) }) }));
       } catch (error) {
         if (!(error instanceof SealwireError) || error.code === "Store") throw error;
-        list.push({ id, error });
+        list.push(bare({ id, error }));
       }
       // Thousands of envelopes are seconds of work: the page runs between.
       if (Date.now() - rested > 16) {
@@ -405,7 +405,7 @@ type RawItem = [string, Uint8Array<ArrayBuffer>, string | undefined, RawAbout, [
 
 /** The same response, with what its constructor does not take. */
 function dressed(response: Response, url: string, info: SealedInfo): Response {
-  infos.set(response, info);
+  infos.set(response, bare(info));
   const clone = () => dressed(Response.prototype.clone.call(response), url, info);
   return Object.defineProperties(response, { url: { value: url.replace(/#.*/s, "") }, clone: { value: clone } });
 }

@@ -29,11 +29,12 @@ export async function run<T>(operation: () => T): Promise<T> {
 
 /** Waits for the module. A failure is not remembered: the next call tries again. */
 export async function load(): Promise<void> {
-  loading ??= start();
+  const mine = (loading ??= start());
   try {
-    await loading;
+    await mine;
   } catch (cause) {
-    loading = undefined;
+    // Unless another call tries again already: of two at once the later one would take the module away below the other's keys.
+    if (loading === mine) loading = undefined;
     throw new SealwireError("Network", "network failed: the WASM module cannot be loaded; the README's \"Where the module is\" has what bundlers and policies need", { cause });
   }
 }

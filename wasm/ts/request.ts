@@ -114,12 +114,13 @@ export async function verifyRequest(
   options: VerifyRequestOptions,
 ): Promise<VerifiedRequest> {
   options = chosen(options, "origin", "require", "maxAge", "maxValidity", "clockSkew", "allowMissingNonce", "maxBody", "now");
+  const maxBody = Number(unsigned(options.maxBody ?? 16 << 20));
   const reader = request.body?.getReader();
   let head: Held<glue.VerifiedHead> | undefined;
   try {
     const first = await nextPiece(reader);
     head = await verifyHead(request, first !== undefined, keys, options);
-    const body = await readBody(reader, first, options.maxBody ?? 16 << 20);
+    const body = await readBody(reader, first, maxBody);
     const raw = head.object;
     return await run(() => verified(raw, body));
   } finally {

@@ -1,5 +1,5 @@
 import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
-import { type SealContext, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bare, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -332,14 +332,14 @@ export type RawMetadata = [string, string | bigint | Uint8Array][];
 export function aboutOf([rawMetadata, created, contentType, filename, addressedToMe]: RawAbout): About {
   const metadata = metadataOf(rawMetadata);
   const version = metadata.get("version");
-  return {
+  return bare({
     metadata,
     ...(typeof version === "number" || typeof version === "bigint" ? { version } : {}),
     ...(created === undefined ? {} : { created: narrowed(created) }),
     ...(contentType === undefined ? {} : { contentType }),
     ...(filename === undefined ? {} : { filename }),
     addressedToMe,
-  };
+  });
 }
 
 /** An {@link Opened}. */
@@ -348,7 +348,8 @@ export class OpenedPayload implements Opened {
   readonly signer?: Signer;
   readonly about: About;
 
-  constructor(plaintext: Uint8Array<ArrayBuffer>, { signer, about }: { signer?: Signer; about: About }) {
+  constructor(plaintext: Uint8Array<ArrayBuffer>, told: { signer?: Signer; about: About }) {
+    const { signer, about } = bare(told);
     this.plaintext = plaintext;
     if (signer !== undefined) this.signer = signer;
     this.about = about;

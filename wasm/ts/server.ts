@@ -8,7 +8,7 @@ import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
+import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
 
@@ -413,6 +413,9 @@ function configure(gate: glue.Gate, options: Everything): void {
   if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
+  // With NaN nothing would be too large; more milliseconds a timer takes for none.
+  unsigned(options.memory ?? 0);
+  if (unsigned(options.bodyTimeout ?? 0) >= 1n << 31n) throw misuse("a body has at most 24 days");
   if (options.nextPins !== undefined) gate.nextPins(options.nextPins.map(String));
 }
 
@@ -448,7 +451,7 @@ class Driver {
     const passage = new Held(await this.#enter(request));
     try {
       if (stateOf(passage) === "plain") {
-        return { request, seal: async (response) => this.#served(response.status, started, () => withFields(response, page)) };
+        return bare({ request, seal: async (response: Response) => this.#served(response.status, started, () => withFields(response, page)) });
       }
       const reader = await this.#read(request.body, passage);
       while (stateOf(passage) === "remember") await this.#remember(passage);
@@ -583,7 +586,7 @@ class Driver {
         withFields(isSealed ? await sealed(method === "HEAD" ? headOf(response) : response, admission) : response, page),
       );
     };
-    return { request, ...(signer === undefined ? {} : { signer: makeSigner(signer) }), seal };
+    return bare({ request, ...(signer === undefined ? {} : { signer: makeSigner(signer) }), seal });
   }
 
   async #served(status: number, started: number, answer: () => Response | Promise<Response>): Promise<Response> {

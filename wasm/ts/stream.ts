@@ -1,5 +1,5 @@
 import type { SealContext } from "./context.js";
-import { bytes, chosen, unsigned } from "./context.js";
+import { bare, bytes, chosen, unsigned } from "./context.js";
 import { SealwireError } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, load, scoped } from "./module.js";
@@ -108,7 +108,7 @@ export function openStream(keys: Unlock, context: SealContext, options: OpenStre
     },
     finish: () => {
       const { plaintext, ...rest } = finishedOf(stream.object);
-      finished.resolve(rest);
+      finished.resolve(bare(rest));
       return plaintext;
     },
     free: () => stream?.free(),
