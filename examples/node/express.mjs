@@ -1,6 +1,8 @@
 // An Express app behind Sealwire:
 //
 //     ORIGIN=http://127.0.0.1:8080 SIGNERS=<hex>,<hex> node express.mjs
+//
+// PAGES are the origins whose pages may call it from browsers.
 
 import { createServer } from "node:http";
 import express from "express";
@@ -11,6 +13,7 @@ const origin = process.env.ORIGIN ?? "http://127.0.0.1:8080";
 const { service, pin } = await notesService(origin, {
   folder: process.env.KEYS ?? "keys",
   signers: (process.env.SIGNERS ?? "").split(",").filter(Boolean),
+  pages: (process.env.PAGES ?? "").split(",").filter(Boolean),
 });
 
 const notes = new Map();

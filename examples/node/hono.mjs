@@ -2,6 +2,8 @@
 //
 //     ORIGIN=http://127.0.0.1:8080 SIGNERS=<hex>,<hex> node hono.mjs
 //
+// PAGES are the origins whose pages may call it from browsers.
+//
 // Elsewhere (Workers, Deno, Bun) the same line is the whole of it: `fetch: (request) => service.handle(request, …)`.
 
 import { serve } from "@hono/node-server";
@@ -12,6 +14,7 @@ const origin = process.env.ORIGIN ?? "http://127.0.0.1:8080";
 const { service, pin } = await notesService(origin, {
   folder: process.env.KEYS ?? "keys",
   signers: (process.env.SIGNERS ?? "").split(",").filter(Boolean),
+  pages: (process.env.PAGES ?? "").split(",").filter(Boolean),
 });
 
 const notes = new Map();

@@ -4,7 +4,7 @@ import { Identity, Signer } from "sealwire";
 import { ServiceKeys, createService } from "sealwire/server";
 import { fileStore } from "./store.mjs";
 
-export async function notesService(origin, { folder, signers }) {
+export async function notesService(origin, { folder, signers, pages = [] }) {
   const store = fileStore(folder);
   const saved = await store.load("identity");
   const identity = saved ? await Identity.parse(new TextDecoder().decode(saved)) : await Identity.generate();
@@ -24,6 +24,7 @@ export async function notesService(origin, { folder, signers }) {
     identity,
     verify: { signers: await Promise.all(signers.map((text) => Signer.parse(text))) },
     plain: ["/health"],
+    allowOrigins: pages,
   });
   return { service, pin: identity.recipient.pin };
 }

@@ -184,7 +184,7 @@ impl Keyring {
 }
 
 impl Keyring {
-    fn and<K: Unlock + Send + Sync + 'static>(&mut self, key: &Arc<K>) {
+    pub(crate) fn and<K: Unlock + Send + Sync + 'static>(&mut self, key: &Arc<K>) {
         self.0 = std::mem::take(&mut self.0).and(Shared(Arc::clone(key)));
     }
 }

@@ -13,3 +13,4 @@ mod stream;
 mod stretch;
 #[cfg(feature = "traps")]
 mod traps;
+mod unlock;

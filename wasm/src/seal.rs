@@ -5,7 +5,7 @@ use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_n
 use js_sys::{Array, Uint8Array};
 use sealwire::{
     About, Addressed, Aead, Error, Expect, Finished, Header, Metadata, MetadataValue, Opener, Recipients,
-    Sealer, SignedBy, Signer, SlotKind,
+    SealedParts, Sealer, SignedBy, Signer, SlotKind,
 };
 use std::sync::Arc;
 use wasm_bindgen::JsValue;
@@ -160,6 +160,16 @@ impl Sealing {
         plaintext.fill(0);
         std::hint::black_box(&plaintext);
         Ok(sealed?)
+    }
+
+    /// `[header, body, …]`, the bodies in the order of the parts.
+    #[wasm_bindgen(js_name = sealParts)]
+    pub fn seal_parts(&self, names: Vec<String>, payloads: Vec<Uint8Array>) -> Result<Array> {
+        let payloads: Vec<_> = payloads.iter().map(|payload| Zeroizing::new(payload.to_vec())).collect();
+        let payloads = payloads.iter().map(|payload| payload.as_slice());
+        let parts: Vec<_> = names.iter().map(String::as_str).zip(payloads).collect();
+        let SealedParts { header, bodies, .. } = self.sealer().seal_parts(&parts)?;
+        Ok(std::iter::once(header).chain(bodies).map(|bytes| Uint8Array::from(bytes.as_slice())).collect())
     }
 
     pub fn reseal(&self, envelope: &[u8], opening: &Opening) -> Result<Vec<u8>> {
@@ -359,7 +369,7 @@ pub fn inspect(envelope: &[u8]) -> Result<Array> {
     Ok(fields.iter().collect())
 }
 
-fn slot(kind: &SlotKind<'_>) -> Array {
+pub(crate) fn slot(kind: &SlotKind<'_>) -> Array {
     match kind {
         SlotKind::Hpke { kem, hint, .. } => {
             let hint = hint.map_or(JsValue::UNDEFINED, |hint| Uint8Array::from(hint.as_slice()).into());

@@ -55,7 +55,7 @@ export function bytes(given: Uint8Array | ArrayBuffer): Uint8Array {
 
 /** The context inside the module. */
 export function rawContext(context: SealContext): glue.Context {
-  if (!(context instanceof SealContext)) throw misuse("not a SealContext of this copy of the package");
+  if (!(context instanceof SealContext)) throw misuse("a context is a SealContext, of this copy of the package");
   const raw = new glue.Context(wellFormed(context.namespace));
   for (const field of context.fields) {
     if (typeof field === "string") raw.text(wellFormed(field));
@@ -72,7 +72,7 @@ export function rawContext(context: SealContext): glue.Context {
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
   const own = bare(options);
-  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
   return own;
 }
 
@@ -85,7 +85,7 @@ export function bare<T extends object>(object: T): T {
 export function unsigned(value: number | bigint): bigint {
   const valid =
     typeof value === "bigint" ? value >= 0n && value < 1n << 64n : Number.isSafeInteger(value) && value >= 0;
-  if (!valid) throw misuse("a number is an integer from 0 to 2^64 - 1, as number only up to 2^53 - 1");
+  if (!valid) throw misuse("a whole number from 0 to 2^64 - 1 is wanted, from 2^53 as a bigint; contexts and metadata also take text and bytes");
   return BigInt(value);
 }
 

@@ -48,6 +48,6 @@ export class SealwireError extends Error {
 }
 
 /** A `Misuse`, found before the module was asked. */
-export function misuse(what: string): SealwireError {
-  return new SealwireError("Misuse", `misuse: ${what}`);
+export function misuse(what: string, cause?: unknown): SealwireError {
+  return new SealwireError("Misuse", `misuse: ${what}`, cause === undefined ? undefined : { cause });
 }

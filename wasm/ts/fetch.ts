@@ -43,8 +43,9 @@ export interface CallOptions {
   /** Who can read a sealed resource, in place of the rule's recipients: the complete list. */
   readonly to?: readonly Recipient[] | undefined;
   /**
-   * The version of a sealed resource, for readers to compare: count it up with every change. Once the service has taken it, this client
-   * takes no older one; `Rejected` then says that a higher one was seen before, and that readers will refuse what was sent.
+   * The version of a sealed resource, for readers to compare: count it up with every change. One that is lower than this client has seen is
+   * `Rejected`, and not sent; if only `lastSeen` knows of a higher one (of another tab, say), that is found when the service has answered, and
+   * readers will refuse what was sent. Once the service has taken it, this client takes no older one.
    */
   readonly version?: number | bigint | undefined;
   /** The context of a sealed resource, where the URL does not name its id: a POST to a collection. */
@@ -306,7 +307,7 @@ class Driver {
       return { outer: await send(url, init), url };
     } catch (cause) {
       if (cause instanceof SealwireError) throw cause;
-      throw new SealwireError("Network", "network failed: the request could not be sent", { cause });
+      throw new SealwireError("Network", "network failed: the request could not be sent: no connection, or the service lets no page of this origin ask (CORS)", { cause });
     }
   }
 

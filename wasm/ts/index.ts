@@ -13,7 +13,7 @@ export {
   type SealedFetchOptions,
   type SealedInfo,
 } from "./fetch.js";
-export { Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
+export { ContentKey, Identity, Keyring, Passphrase, SymmetricKey, type Argon2Costs, type Key, type Unlock } from "./keys.js";
 export { type LastSeenStore } from "./last_seen.js";
 export { type InPlace, type Policy, type Rule, type SealedResource, type ServiceKeys, type ServicePins, type Tunnel } from "./policy.js";
 export { Fingerprint, Pin, Recipient, Signer, type Kem } from "./recipient.js";
@@ -29,15 +29,16 @@ export {
   type VerifiedRequest,
   type VerifyRequestOptions,
 } from "./request.js";
+export { Header, inspect, type UnlockRequest, type UnverifiedSlot } from "./header.js";
+export { join, openDetached, sealParts, split, type SealedParts } from "./detached.js";
 export {
-  inspect,
   open,
   reseal,
   rewrap,
+  rewrapHeader,
   seal,
   type About,
   type Aead,
-  type Header,
   type Metadata,
   type MetadataValue,
   type OpenOptions,
@@ -48,7 +49,6 @@ export {
   type RecipientsOptions,
   type Sealed,
   type SealOptions,
-  type UnverifiedSlot,
 } from "./seal.js";
 export {
   openStream,
@@ -58,4 +58,4 @@ export {
   type OpenTransform,
   type SealStreamOptions,
 } from "./stream.js";
-export { fromText, join, split, toText } from "./text.js";
+export { fromText, toText } from "./text.js";

@@ -9,6 +9,8 @@ import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipien
 export let rawIdentity: (identity: Identity) => glue.Identity;
 export let rawPassphrase: (passphrase: Passphrase) => glue.Passphrase;
 export let rawKey: (key: SymmetricKey) => glue.SymmetricKey;
+export let makeContentKey: (raw: glue.ContentKey) => ContentKey;
+let rawContentKey: (key: ContentKey) => glue.ContentKey;
 
 /**
  * The private keys of a person, a device or a service: one KEM key pair and one signing key pair.
@@ -105,7 +107,10 @@ export class Identity {
   }
 
   static {
-    rawIdentity = (identity) => identity.#held.object;
+    rawIdentity = (identity) => {
+      if (!(identity instanceof Identity)) throw misuse("an Identity of this copy of the package is wanted");
+      return identity.#held.object;
+    };
   }
 }
 
@@ -201,6 +206,33 @@ export class SymmetricKey {
 }
 
 /**
+ * The key of one envelope, verified against that envelope, and of no other: {@link Header.unlock} and {@link Header.contentKey} give it. It opens
+ * the envelope wherever keys are asked for, also after a rewrap. Source: SPEC §3, §5.
+ */
+export class ContentKey {
+  readonly #held: Held<glue.ContentKey>;
+
+  private constructor(raw: glue.ContentKey) {
+    this.#held = new Held(raw);
+  }
+
+  /** Wipes the key. Every later use is `Misuse`. */
+  free(): void {
+    this.#held.free();
+  }
+
+  /** The same as {@link ContentKey.free}, for `using`. */
+  [Symbol.dispose](): void {
+    this.free();
+  }
+
+  static {
+    makeContentKey = (raw) => new ContentKey(raw);
+    rawContentKey = (key) => key.#held.object;
+  }
+}
+
+/**
  * Several keys at once: an identity and the ones it replaced, or an identity and a recovery passphrase.
  *
  * Each slot is tried with every key, in their order, until one opens it. The limits of an open hold for all keys together: 128 KEM
@@ -232,7 +264,7 @@ export class StretchingKeyring extends Keyring {
 }
 
 /** One key in memory. */
-export type Key = Identity | Passphrase | SymmetricKey;
+export type Key = Identity | Passphrase | SymmetricKey | ContentKey;
 
 /** Keys that may open an envelope. */
 export type Unlock = Key | Keyring;
@@ -245,7 +277,8 @@ export function rawKeyring(keys: Unlock): glue.Keyring {
     else if (key instanceof Passphrase && keys instanceof StretchingKeyring) raw.stretched(rawPassphrase(key), keys.stretches.object);
     else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key));
     else if (key instanceof SymmetricKey) raw.key(rawKey(key));
-    else throw misuse("not a key of this copy of the package");
+    else if (key instanceof ContentKey) raw.contentKey(rawContentKey(key));
+    else throw misuse("keys are an Identity, a Passphrase, a SymmetricKey, a ContentKey or a Keyring of several, of this copy of the package");
   }
   return raw;
 }

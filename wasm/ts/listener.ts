@@ -6,6 +6,16 @@ import type { Socket } from "node:net";
 import { Duplex, Readable } from "node:stream";
 import type { Signer } from "./recipient.js";
 
+declare global {
+  // Where Express' types look for what others add.
+  namespace Express {
+    interface Request {
+      /** Who signed the request, if the service verified it. */
+      readonly signer?: Signer;
+    }
+  }
+}
+
 /** What answers requests. */
 export type WebHandler = (request: Request) => Response | Promise<Response>;
 

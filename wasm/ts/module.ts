@@ -35,7 +35,7 @@ export async function load(): Promise<void> {
   } catch (cause) {
     // Unless another call tries again already: of two at once the later one would take the module away below the other's keys.
     if (loading === mine) loading = undefined;
-    throw new SealwireError("Network", "network failed: the WASM module cannot be loaded", { cause });
+    throw new SealwireError("Network", "network failed: the WASM module cannot be loaded; the README's \"Where the module is\" has what bundlers and policies need", { cause });
   }
 }
 
@@ -86,6 +86,8 @@ export class Held<T extends { free(): void }> {
   readonly #generation = generation;
 
   constructor(object: T) {
+    // `new Identity()`, which only TypeScript forbids.
+    if (typeof object !== "object") throw new SealwireError("Misuse", "misuse: keys come from generate, create, parse or load, not from new");
     this.#object = object;
   }
 

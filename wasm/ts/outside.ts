@@ -181,7 +181,7 @@ async function named<T>(operation: () => Promise<T>): Promise<T> {
   } catch (cause) {
     if (cause instanceof SealwireError) throw cause;
     if (cause instanceof DOMException && cause.name === "OperationError") {
-      throw new SealwireError("Rejected", "rejected: the data was altered or cut short, or belongs to another context, part or signer");
+      throw new SealwireError("Rejected", "rejected: the data was altered or cut short, or belongs to another context, part, signer or service");
     }
     throw new SealwireError("internal", "internal: WebCrypto failed, or no memory is left", { cause });
   }

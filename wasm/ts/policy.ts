@@ -56,7 +56,7 @@ export interface Rule {
   /** Seals bodies to people: the service only stores them. */
   readonly seal?: SealedResource | undefined;
   /** Seals request and response to the service: `true` is in place, with nothing shown but method, host and path. */
-  readonly exchange?: true | InPlace | Tunnel | undefined;
+  readonly exchange?: boolean | InPlace | Tunnel | undefined;
   /** Exchanges in the chunked form: response bodies can be read while they arrive, without a limit. */
   readonly streamed?: boolean | undefined;
   /**
@@ -150,7 +150,7 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
   for (const rule of rules) {
     const { seal, exchange, streamed = false, idempotent = false, sign = false, inTheClear = false } = rule;
     const one = new glue.Rule(wellFormed(rule.origin), wellFormed(rule.path), streamed, idempotent, sign, inTheClear);
-    if (exchange !== undefined) {
+    if (exchange !== undefined && exchange !== false) {
       const way: { tunnel?: string | URL } & InPlace = exchange === true ? Object.create(null) : exchange;
       if (way.tunnel !== undefined) one.tunnel(new URL(way.tunnel).href);
       else one.inPlace((way.expose ?? []).map(wellFormed), way.exposeQuery ?? false, way.postCarrier ?? false);
@@ -169,6 +169,6 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
 
 /** A recipient inside the module. */
 export function rawReader(reader: Recipient): glue.Recipient {
-  if (!(reader instanceof Recipient)) throw misuse("not a recipient of this copy of the package");
+  if (!(reader instanceof Recipient)) throw misuse("a recipient here is a Recipient (await Recipient.parse(text)), of this copy of the package");
   return rawRecipient(reader);
 }

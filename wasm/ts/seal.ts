@@ -5,7 +5,8 @@ import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
 import { openOutside, opensOutside, sealOutside, sealsOutside } from "./outside.js";
 import { StretchedReader, stretching, unlocking } from "./stretch.js";
-import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
+import { join, split } from "./detached.js";
+import { Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
 
 /**
  * The AEAD of an envelope's body; every reader opens both. The default is `ChaCha20Poly1305`, fast and constant time in plain software,
@@ -140,7 +141,7 @@ export async function seal(
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   options = chosen(options, ...SEALING);
-  const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
+  const payload = payloadOf(plaintext);
   return stretching(recipients, (recipients) => {
     if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
     if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
@@ -205,18 +206,31 @@ export async function rewrap(
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const { allowClassical, ...expected } = chosen(options, "allowClassical", ...OPENING);
-  const whole = bytes(envelope);
-  return changing(keys, recipients, context, expected, { allowClassical }, (opening, sealing) => {
-    const front = frontOf(whole);
-    const at = glue.frontLen(front) ?? front.length;
-    const [changed, rest] = [opening.rewrap(whole.subarray(0, at), sealing), whole.subarray(at)];
-    const rewrapped = new Uint8Array(changed.length + rest.length);
-    rewrapped.set(changed);
-    rewrapped.set(rest, changed.length);
-    return rewrapped;
-  });
+  const { header, body } = await split(envelope);
+  return join(await rewrapHeader(header, body, keys, context, recipients, options), body);
 }
+
+/**
+ * The same for an envelope whose body is elsewhere: takes the header, and of the body the first 56 bytes or more, and gives the new header. Its
+ * time does not depend on the body's size. Rejects with `Truncated` if there is less of the body. Source: SPEC §12.
+ */
+export async function rewrapHeader(
+  header: Sealed,
+  bodyFront: Sealed,
+  keys: Unlock,
+  context: SealContext,
+  recipients: Recipients,
+  options: RecipientsOptions & OpenOptions = {},
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { allowClassical, ...expected } = chosen(options, "allowClassical", ...OPENING);
+  const front = join(frontOf(bytes(header)), bytes(bodyFront).subarray(0, BODY_HEAD));
+  return changing(keys, recipients, context, expected, { allowClassical }, (opening, sealing) =>
+    opening.rewrap(front, sealing).slice(0, -BODY_HEAD),
+  );
+}
+
+/** What the body's commitment is in. */
+const BODY_HEAD = 56;
 
 /**
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
@@ -239,11 +253,11 @@ export async function reseal(
 }
 
 /** The module holds it twice, and its payload. */
-const MAX_RESEALED = 512 * 1024 * 1024;
+export const MAX_RESEALED = 512 * 1024 * 1024;
 
 /** As much as a header may have: the module's memory never shrinks, and has no room for every envelope. */
 export function frontOf(envelope: Uint8Array): Uint8Array {
-  return envelope.subarray(0, 2 * 1024 * 1024 + 56);
+  return envelope.subarray(0, 2 * 1024 * 1024 + BODY_HEAD);
 }
 
 /** Runs what needs both: keys that open, and readers to seal to. */
@@ -267,53 +281,6 @@ function changing(
   );
 }
 
-/** One slot of a header, as a stranger claims it. */
-export type UnverifiedSlot =
-  | { readonly kind: "hpke"; readonly kem: Kem; /** 4 bytes; absent in an anonymous slot. */ readonly hint?: Uint8Array }
-  | ({ readonly kind: "passphrase" } & { readonly memory: number; readonly passes: number; readonly lanes: number })
-  | { readonly kind: "symmetric"; readonly keyId: Uint8Array }
-  | { readonly kind: "external"; readonly service: string }
-  | { readonly kind: "unknown" };
-
-/** The front of an envelope. **Nothing in it is verified**: it is what a stranger claims. Source: SPEC §1, §2. */
-export interface Header {
-  /** How many bytes the header takes; the body follows. */
-  readonly length: number;
-  /** The envelope id (32 bytes). */
-  readonly unverifiedId: Uint8Array;
-  /** The AEAD of the body. */
-  readonly unverifiedAead: Aead;
-  /** Whether the body is padded. */
-  readonly unverifiedPadded: boolean;
-  /** How many bytes the private block takes, encrypted, if there is one. */
-  readonly unverifiedPrivateBlockLength?: number;
-  /** The public metadata. */
-  readonly unverifiedMetadata: Metadata;
-  /** The slots. */
-  readonly unverifiedSlots: readonly UnverifiedSlot[];
-}
-
-/**
- * Reads the header at the front of `envelope`, without any key: who needs no key to see what. Rejects with `Malformed`, `Unsupported`,
- * `Truncated` or `TooLarge` (a header above 2 MiB), as SPEC §1 to §4 say.
- */
-export function inspect(envelope: Sealed): Promise<Header> {
-  return run(() => {
-    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(frontOf(bytes(envelope))) as [
-      number, Uint8Array, Aead, boolean, number | undefined, RawMetadata, RawSlot[],
-    ];
-    return {
-      length,
-      unverifiedId: id,
-      unverifiedAead: aead,
-      unverifiedPadded: padded,
-      ...(privateLength === undefined ? {} : { unverifiedPrivateBlockLength: privateLength }),
-      unverifiedMetadata: metadataOf(metadata),
-      unverifiedSlots: slots.map(slotOf),
-    };
-  });
-}
-
 /** What to seal with, inside the module. */
 export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions, aead = options.aead): glue.Sealing {
   const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
@@ -323,7 +290,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
     else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
-    else throw misuse("not a recipient of this copy of the package");
+    else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }
   if (options.allowClassical === true) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
@@ -338,6 +305,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
   if (aead !== undefined) sealing.aead(textual(aead));
   if (options.padding === "none") sealing.unpadded();
+  else if (options.padding !== undefined && options.padding !== "padme") throw misuse("padding is padme or none");
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;
 }
@@ -353,9 +321,13 @@ export function rawOpening(keys: Unlock, context: SealContext, options: OpenOpti
   return opening;
 }
 
+/** A payload's bytes. */
+export function payloadOf(plaintext: Plaintext): Uint8Array {
+  return typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
+}
+
 export type RawAbout = [RawMetadata, bigint | undefined, string | undefined, string | undefined, About["addressedToMe"]];
-type RawMetadata = [string, string | bigint | Uint8Array][];
-type RawSlot = [UnverifiedSlot["kind"], ...unknown[]];
+export type RawMetadata = [string, string | bigint | Uint8Array][];
 
 export function aboutOf([rawMetadata, created, contentType, filename, addressedToMe]: RawAbout): About {
   const metadata = metadataOf(rawMetadata);
@@ -392,27 +364,8 @@ export class OpenedPayload implements Opened {
   }
 }
 
-function metadataOf(raw: RawMetadata): Metadata {
+export function metadataOf(raw: RawMetadata): Metadata {
   return new Map(raw.map(([key, value]) => [key, typeof value === "bigint" ? narrowed(value) : value]));
-}
-
-function slotOf([kind, ...rest]: RawSlot): UnverifiedSlot {
-  switch (kind) {
-    case "hpke": {
-      const [kem, hint] = rest as [Kem, Uint8Array | undefined];
-      return hint === undefined ? { kind, kem } : { kind, kem, hint };
-    }
-    case "passphrase": {
-      const [memory, passes, lanes] = rest as [number, number, number];
-      return { kind, memory, passes, lanes };
-    }
-    case "symmetric":
-      return { kind, keyId: rest[0] as Uint8Array };
-    case "external":
-      return { kind, service: rest[0] as string };
-    default:
-      return { kind: "unknown" };
-  }
 }
 
 /** A `number` where it is exact. */

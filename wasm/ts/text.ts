@@ -1,7 +1,7 @@
 import { bytes, textual } from "./context.js";
 import { SealwireError } from "./error.js";
-import { call, glue, load, run } from "./module.js";
-import { type Sealed, frontOf } from "./seal.js";
+import { call, glue, load } from "./module.js";
+import type { Sealed } from "./seal.js";
 
 /** Bytes as base64url without padding: for JSON, headers and chat messages. Source: SPEC §13. */
 export async function toText(envelope: Sealed): Promise<string> {
@@ -33,22 +33,3 @@ export async function fromText(text: string): Promise<Uint8Array<ArrayBuffer>> {
 
 /** So many times 3 bytes are 4 characters each: what goes into the module at a time, whose memory never shrinks. */
 const GROUPS = 1 << 18;
-
-/**
- * Cuts an envelope into header and body, to be stored apart: a row in a database, an object in a store. They are views of `envelope`, not
- * copies. Rejects as {@link inspect} does.
- */
-export async function split(envelope: Sealed): Promise<{ header: Uint8Array; body: Uint8Array }> {
-  const whole = bytes(envelope);
-  const at = await run(() => glue.splitAt(frontOf(whole)));
-  return { header: whole.subarray(0, at), body: whole.subarray(at) };
-}
-
-/** Puts a header and a body together again. Nothing is checked: opening does that. */
-export function join(header: Sealed, body: Sealed): Uint8Array<ArrayBuffer> {
-  const [front, back] = [bytes(header), bytes(body)];
-  const envelope = new Uint8Array(front.length + back.length);
-  envelope.set(front);
-  envelope.set(back, front.length);
-  return envelope;
-}

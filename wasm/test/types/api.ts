@@ -1,9 +1,9 @@
 // What TypeScript accepts and refuses. Compiled, never run; every `@ts-expect-error` has to be one.
 
 import {
-  type About, type ErrorCode, type Finished, type Header, Identity, Keyring, type Metadata, type Opened, type OpenTransform, Passphrase, Pin,
-  Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, type UnverifiedSlot, inspect, open, openStream, reseal, rewrap,
-  seal, sealStream, signRequest, verifyRequest,
+  type About, ContentKey, type ErrorCode, type Finished, Header, Identity, Keyring, type Metadata, type Opened, type OpenTransform, Passphrase, Pin,
+  type Policy, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, type UnlockRequest, type UnverifiedSlot, inspect, open,
+  openDetached, openStream, reseal, rewrap, rewrapHeader, seal, sealParts, sealStream, sealedFetch, signRequest, verifyRequest,
 } from "../../dist/esm/index.js";
 
 declare function is<T>(value: T): void;
@@ -68,6 +68,35 @@ await rewrap(bytes, bob, context);
 const header: Header = await inspect(bytes);
 is<readonly UnverifiedSlot[]>(header.unverifiedSlots);
 for (const slot of header.unverifiedSlots) if (slot.kind === "hpke") is<"XWing" | "X25519">(slot.kem);
+
+const requests: UnlockRequest[] = (await Header.parse(bytes)).unlockRequests();
+for (const request of requests) {
+  is<Uint8Array>(request.binding);
+  if (request.kind === "external") is<string>(request.service);
+}
+is<ContentKey>(header.contentKey(bytes));
+await open(bytes, await header.unlock(bob), context);
+// @ts-expect-error a content key is verified, not made
+new ContentKey(bytes);
+// @ts-expect-error a header is read, not made
+new Header(bytes);
+// @ts-expect-error 32 bytes that were unlocked elsewhere are not yet a key
+await open(bytes, bytes, context);
+
+const { header: front, bodies } = await sealParts({ title: "a", text: bytes }, [bob.recipient], context, { sign: alice });
+is<Opened>(await openDetached(front, bodies.title, bob, context, { part: "title" }));
+is<Uint8Array>(await rewrapHeader(front, bodies.text, bob, context, [alice.recipient]));
+// @ts-expect-error no such part
+bodies.other;
+// @ts-expect-error parts have their names
+await sealParts({ title: "a" }, [bob.recipient], context, { part: "title" });
+
+// A policy that was not written in the call itself.
+const policy = { services: { "https://a": { pins: ["sealwire-pin1…"] } }, rules: [{ origin: "https://a", path: "/{rest..}", exchange: true, sign: true }] };
+sealedFetch(policy);
+is<Policy>(policy);
+// @ts-expect-error no such member
+is<Policy>({ rules: [{ origin: "https://a", path: "/", exchanges: true }] });
 
 is<ReadableStream<Uint8Array>>(new Blob().stream().pipeThrough(sealStream([bob.recipient], context, { length: 1, signal: AbortSignal.timeout(1) })));
 const opening: OpenTransform = openStream(bob, context, { expect: alice.signer });

@@ -1,4 +1,5 @@
-import { type Sealed, inspect } from "../seal.js";
+import { inspect } from "../header.js";
+import type { Sealed } from "../seal.js";
 import { MemoryStore, type SecretStore } from "./store.js";
 
 /** What is to be judged. */
