@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::secret::SecretBytes;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -52,7 +52,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 /// # Ok::<(), sealwire::Error>(())
 /// ```
 #[derive(Default)]
-pub struct MemoryStore(Mutex<BTreeMap<String, SecretBytes>>);
+pub struct MemoryStore(Mutex<HashMap<String, SecretBytes>>);
 
 impl SecretStore for MemoryStore {
     fn save(&self, name: &str, secret: &SecretBytes) -> Result<()> {

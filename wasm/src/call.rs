@@ -10,7 +10,6 @@ use sealwire::http::{
     SendingBody, ServicePins, Target, TrustedKeys,
 };
 use sealwire::{About, Error, MemoryStore, Pin, SecretBytes, SecretStore, Signer};
-use std::collections::BTreeSet;
 use std::mem::take;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -237,7 +236,9 @@ impl Calls {
 
     /// `[name, value, …]` of what the mirror was asked for since the last time, as it is there now.
     pub fn touched(&self) -> Result<Array> {
-        let touched = take(&mut *self.mirror.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut touched = take(&mut *self.mirror.touched.lock().unwrap_or_else(PoisonError::into_inner));
+        touched.sort_unstable();
+        touched.dedup();
         let values = Array::new();
         for name in touched {
             values.push(&name.as_str().into());
@@ -276,7 +277,7 @@ impl Calls {
 #[derive(Clone, Default)]
 struct Mirror {
     kept: Arc<MemoryStore>,
-    touched: Arc<Mutex<BTreeSet<String>>>,
+    touched: Arc<Mutex<Vec<String>>>,
 }
 
 impl SecretStore for Mirror {
@@ -285,7 +286,7 @@ impl SecretStore for Mirror {
     }
 
     fn load(&self, name: &str) -> sealwire::Result<Option<SecretBytes>> {
-        self.touched.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner).push(name.into());
         self.kept.load(name)
     }
 

@@ -2,7 +2,6 @@
 
 use crate::cbor::{self, Writer};
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
 
 const MAX_ENTRIES: usize = 64;
 const MAX_KEY: usize = 64;
@@ -13,7 +12,10 @@ const MAX_VALUE: usize = 4096;
 /// **It is not encrypted.** Limits: 64 entries, keys of 1 to 64 bytes, values of at most 4096 bytes. The key
 /// `version` is reserved for the version of the resource: a number, or [`Error::Misuse`]. Source: SPEC §2.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata(BTreeMap<String, MetadataValue>);
+pub struct Metadata(
+    /// By key, each once.
+    Vec<(String, MetadataValue)>,
+);
 
 /// A value in [`Metadata`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +32,15 @@ pub enum MetadataValue {
 impl Metadata {
     /// Sets `key`, replacing an earlier value.
     pub fn insert(&mut self, key: &str, value: impl Into<MetadataValue>) {
-        self.0.insert(key.into(), value.into());
+        self.0.retain(|(found, _)| found != key);
+        let at = self.0.partition_point(|(found, _)| found.as_str() < key);
+        self.0.insert(at, (key.into(), value.into()));
     }
 
     /// The value of `key`.
     #[must_use]
     pub fn find(&self, key: &str) -> Option<&MetadataValue> {
-        self.0.get(key)
+        self.0.iter().find(|(found, _)| found == key).map(|(_, value)| value)
     }
 
     /// All entries, by key.
@@ -59,7 +63,7 @@ impl Metadata {
             return Err(Error::TooLarge("metadata has at most 64 entries"));
         }
         // Deterministic order is by encoded key: shorter first, then bytewise.
-        let mut entries: Vec<_> = self.0.iter().collect();
+        let mut entries: Vec<_> = self.iter().collect();
         entries.sort_unstable_by_key(|(key, _)| (key.len(), *key));
         let mut map = Writer::default().map(entries.len());
         for (key, value) in entries {

@@ -7,7 +7,7 @@ use crate::identity::{Fingerprint, Pin};
 use crate::secret::SecretBytes;
 use crate::store::SecretStore;
 use crate::suite::{Signer, label, sha256};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MAX_PINS: u64 = 16;
@@ -30,7 +30,7 @@ const MAX_PINS: u64 = 16;
 pub struct LastSeen {
     store: Arc<dyn SecretStore + Send + Sync>,
     /// What this process has seen, whatever becomes of the store; also the lock under which the store is read and changed.
-    known: Arc<Mutex<BTreeMap<String, u64>>>,
+    known: Arc<Mutex<HashMap<String, u64>>>,
 }
 
 impl LastSeen {
@@ -69,7 +69,7 @@ impl LastSeen {
         self.advance_one(&mut known, &written_by(thing, writer), number)
     }
 
-    fn advance_one(&self, known: &mut BTreeMap<String, u64>, thing: &str, number: u64) -> Result<()> {
+    fn advance_one(&self, known: &mut HashMap<String, u64>, thing: &str, number: u64) -> Result<()> {
         let name = seen_name(thing);
         let (last, saved) = self.last(known, &name)?;
         if number < last {
@@ -100,12 +100,12 @@ impl LastSeen {
     }
 
     /// The highest number of a name, and the one that the store has.
-    fn last(&self, known: &BTreeMap<String, u64>, name: &str) -> Result<(u64, u64)> {
+    fn last(&self, known: &HashMap<String, u64>, name: &str) -> Result<(u64, u64)> {
         let saved = self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
         Ok((known.get(name).map_or(saved, |last| saved.max(*last)), saved))
     }
 
-    fn known(&self) -> MutexGuard<'_, BTreeMap<String, u64>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<String, u64>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

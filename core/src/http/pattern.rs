@@ -1,10 +1,9 @@
 //! Paths with parameters, for rules.
 
 use crate::error::{Error, Result};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// The values of a pattern's parameters, by their names, percent-decoded.
-pub(crate) type Params = BTreeMap<String, String>;
+pub(crate) type Params = Vec<(String, String)>;
 
 /// A path with parameters: `/notes/{id}`, `/files/{rest..}`.
 #[derive(Debug, Clone)]
@@ -51,11 +50,13 @@ impl PathPattern {
             Segment::Parameter(name) => Some(name),
             Segment::Fixed(_) => None,
         });
-        let names: Vec<&String> = named.chain(&tail).collect();
-        if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
-            return Err(Error::Malformed("a pattern has two parameters of one name"));
+        let mut names: Vec<&String> = named.chain(&tail).collect();
+        names.sort_unstable();
+        if names.is_sorted_by(|one, next| one < next) {
+            Ok(Self { segments, tail })
+        } else {
+            Err(Error::Malformed("a pattern has two parameters of one name"))
         }
-        Ok(Self { segments, tail })
     }
 
     /// The parameters, if the path is of this kind. A tail with a `/` in one of its segments (`%2F`) has no value: as `a/b` it would be the
@@ -68,7 +69,7 @@ impl PathPattern {
             match segment {
                 Segment::Fixed(fixed) if fixed == found => {}
                 Segment::Parameter(name) if !found.is_empty() => {
-                    params.insert(name.clone(), percent_decode(found)?);
+                    params.push((name.clone(), percent_decode(found)?));
                 }
                 _ => return None,
             }
@@ -78,7 +79,7 @@ impl PathPattern {
             Some(name) if !tail.is_empty() => {
                 let decoded = tail.into_iter().map(percent_decode).collect::<Option<Vec<_>>>()?;
                 if decoded.iter().all(|segment| !segment.contains('/')) {
-                    params.insert(name.clone(), decoded.join("/"));
+                    params.push((name.clone(), decoded.join("/")));
                 }
             }
             None if tail.is_empty() => {}
@@ -124,9 +125,10 @@ mod tests {
     #[test]
     fn patterns_match_whole_segments() {
         let find = |pattern: &str, path: &str| PathPattern::parse(pattern).unwrap().matches(path);
-        assert_eq!(find("/notes/{id}", "/notes/17").unwrap()["id"], "17");
-        assert_eq!(find("/notes/{id}", "/notes/a%2Fb").unwrap()["id"], "a/b");
-        assert_eq!(find("/files/{rest..}", "/files/a/b").unwrap()["rest"], "a/b");
+        let param = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        assert_eq!(find("/notes/{id}", "/notes/17").unwrap(), param("id", "17"));
+        assert_eq!(find("/notes/{id}", "/notes/a%2Fb").unwrap(), param("id", "a/b"));
+        assert_eq!(find("/files/{rest..}", "/files/a/b").unwrap(), param("rest", "a/b"));
         // One resource, one URL.
         assert_eq!(find("/files/{rest..}", "/files/a%2Fb").unwrap().len(), 0);
         assert_eq!(find("/files/{rest..}", "/files/a/%2fb").unwrap().len(), 0);

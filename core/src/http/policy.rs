@@ -6,7 +6,6 @@ use super::message::{Origin, Target};
 use super::pattern::{Params, PathPattern, is_ambiguous};
 use super::resource::SealedResource;
 use crate::error::{Error, Result};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is done with the requests of an app, by origin and path. A URL that no rule covers is refused, not sent in the clear.
@@ -25,7 +24,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default)]
 pub struct Policy {
     rules: Vec<Rule>,
-    services: BTreeMap<Origin, ServiceTrust>,
+    services: Vec<(Origin, ServiceTrust)>,
 }
 
 /// How a client comes to know a service's keys.
@@ -47,7 +46,7 @@ impl Policy {
     /// # Errors
     /// [`Error::Malformed`] unless it is an origin.
     pub fn service(mut self, origin: &str, pins: ServicePins) -> Result<Self> {
-        self.services.insert(Origin::parse(origin)?, ServiceTrust::Pins(pins));
+        self.believe(Origin::parse(origin)?, ServiceTrust::Pins(pins));
         Ok(self)
     }
 
@@ -56,8 +55,13 @@ impl Policy {
     /// # Errors
     /// [`Error::Malformed`] unless it is an origin.
     pub fn service_keys(mut self, origin: &str, keys: TrustedKeys) -> Result<Self> {
-        self.services.insert(Origin::parse(origin)?, ServiceTrust::Keys(Box::new(keys)));
+        self.believe(Origin::parse(origin)?, ServiceTrust::Keys(Box::new(keys)));
         Ok(self)
+    }
+
+    fn believe(&mut self, origin: Origin, trust: ServiceTrust) {
+        self.services.retain(|(known, _)| *known != origin);
+        self.services.push((origin, trust));
     }
 
     /// Adds a rule. The first that covers a URL counts.
@@ -94,7 +98,8 @@ impl Policy {
     }
 
     pub(crate) fn trust(&self, origin: &Origin) -> Result<&ServiceTrust> {
-        self.services.get(origin).ok_or(Error::Misuse("the policy names no pins for this service"))
+        let found = self.services.iter().find(|(known, _)| known == origin);
+        found.map(|(_, trust)| trust).ok_or(Error::Misuse("the policy names no pins for this service"))
     }
 }
 

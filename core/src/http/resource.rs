@@ -80,7 +80,7 @@ impl SealedResource {
 
     /// The context of the resource that a URL names.
     pub(crate) fn context(&self, params: &Params) -> Result<SealContext> {
-        let id = params.get(&self.id_parameter);
+        let id = params.iter().find(|(name, _)| *name == self.id_parameter).map(|(_, id)| id);
         let id =
             id.ok_or(Error::Misuse("the rule's pattern does not name the id: give the request a context"))?;
         Ok(self.context_of(id))

@@ -23,7 +23,6 @@ use crate::context::SealContext;
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Recipient, Unlock};
 use crate::store::MemoryStore;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ pub struct Caller {
     identity: Option<Arc<Identity>>,
     keys: Option<Arc<dyn Unlock + Send>>,
     seen: LastSeen,
-    services: Arc<Mutex<BTreeMap<Origin, KnownKeys>>>,
+    services: Arc<Mutex<Vec<KnownKeys>>>,
     observer: Option<Arc<dyn Observer>>,
     max_body: u64,
 }
@@ -168,7 +167,10 @@ impl Caller {
             return keys.config(now).cloned().map(ServiceKey::Known);
         }
         let services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(KnownKeys { keys, fetched }) = services.get(origin) else { return Ok(ServiceKey::Unknown) };
+        let Some(KnownKeys { keys, fetched, .. }) = services.iter().find(|known| known.origin == *origin)
+        else {
+            return Ok(ServiceKey::Unknown);
+        };
         Ok(match keys.config(now) {
             Ok(config) if fetched.abs_diff(now) < KEYS_MAX_AGE => ServiceKey::Known(config.clone()),
             Ok(_) => ServiceKey::Old(keys.clone()),
@@ -184,8 +186,9 @@ impl Caller {
         let keys = TrustedKeys::verify(document, origin, pins, &self.seen, now);
         let keys = keys.inspect_err(|error| self.tell_no_keys(*error))?;
         let config = keys.config(now)?.clone();
-        let known = KnownKeys { keys, fetched: now };
-        self.services.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), known);
+        let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
+        services.retain(|known| known.origin != *origin);
+        services.push(KnownKeys { origin: origin.clone(), keys, fetched: now });
         Ok(config)
     }
 
@@ -205,13 +208,12 @@ impl Caller {
     /// Forgets the key that the service does not know, unless another call has fetched a new one meanwhile.
     fn forget(&self, origin: &Origin, used: &KeyConfig) {
         let mut services = self.services.lock().unwrap_or_else(PoisonError::into_inner);
-        if services.get(origin).is_some_and(|known| known.keys.is_key(used)) {
-            services.remove(origin);
-        }
+        services.retain(|known| known.origin != *origin || !known.keys.is_key(used));
     }
 }
 
 struct KnownKeys {
+    origin: Origin,
     keys: TrustedKeys,
     fetched: u64,
 }
