@@ -14,3 +14,5 @@ mod stretch;
 #[cfg(feature = "traps")]
 mod traps;
 mod unlock;
+#[cfg(feature = "server")]
+mod verify;

@@ -1,18 +1,13 @@
-//! Who sent a request. A head is method, origin, path with query, and the fields as a flat list: name, value, name, value…
+//! Says who sends a request. A head is method, origin, path with query, and the fields as a flat list: name, value, name, value…
 
 use crate::error::Result;
 use crate::keys::Identity;
-use js_sys::Function;
 use sealwire::Signer;
-use sealwire::http::{
-    KeyId, Method, Origin, OriginPolicy, RequestHead, RequestSigner, RequestVerifier, SignedBody, Target,
-    VerifiedBody,
-};
-use wasm_bindgen::JsValue;
+use sealwire::http::{Method, Origin, RequestHead, RequestSigner, SignedBody, Target};
 use wasm_bindgen::prelude::wasm_bindgen;
 
 #[wasm_bindgen]
-pub struct Head(RequestHead);
+pub struct Head(pub(crate) RequestHead);
 
 #[wasm_bindgen]
 impl Head {
@@ -34,83 +29,6 @@ impl Head {
     pub fn sign(&mut self, identity: &Identity, cover: Vec<String>, body: &[u8], now: u64) -> Result<()> {
         let signer = cover.iter().fold(RequestSigner::new(&identity.0), |signer, field| signer.cover(field));
         Ok(signer.sign(&mut self.0, SignedBody::Whole(body), now)?)
-    }
-}
-
-#[wasm_bindgen]
-#[derive(Default)]
-pub struct VerifyPolicy(OriginPolicy);
-
-#[wasm_bindgen]
-impl VerifyPolicy {
-    #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    pub fn require(&mut self, field: &str) {
-        self.0 = self.0.clone().require(field);
-    }
-
-    #[wasm_bindgen(js_name = maxAge)]
-    pub fn max_age(&mut self, seconds: u64) {
-        self.0 = self.0.clone().max_age(seconds);
-    }
-
-    #[wasm_bindgen(js_name = maxValidity)]
-    pub fn max_validity(&mut self, seconds: u64) {
-        self.0 = self.0.clone().max_validity(seconds);
-    }
-
-    #[wasm_bindgen(js_name = clockSkew)]
-    pub fn clock_skew(&mut self, seconds: u64) {
-        self.0 = self.0.clone().clock_skew(seconds);
-    }
-
-    #[wasm_bindgen(js_name = allowMissingNonce)]
-    pub fn allow_missing_nonce(&mut self) {
-        self.0 = self.0.clone().allow_missing_nonce();
-    }
-
-    /// `lookup` gets a key id in hex and gives a signer in hex, or nothing.
-    pub fn verify(&self, head: &Head, lookup: &Function, has_body: bool, now: u64) -> Result<VerifiedHead> {
-        let keys = |id: &KeyId| {
-            let found = lookup.call1(&JsValue::UNDEFINED, &id.to_string().into()).ok()?;
-            Signer::parse(&found.as_string()?).ok()
-        };
-        let verifier = RequestVerifier::new(keys, self.0.clone());
-        Ok(VerifiedHead(verifier.verify_head(&head.0, has_body, now)?))
-    }
-}
-
-#[wasm_bindgen]
-pub struct VerifiedHead(sealwire::http::VerifiedHead);
-
-#[wasm_bindgen]
-impl VerifiedHead {
-    pub fn signer(&self) -> String {
-        self.0.signer.to_string()
-    }
-
-    #[wasm_bindgen(js_name = nonceId)]
-    pub fn nonce_id(&self) -> Option<Vec<u8>> {
-        self.0.nonce.map(|nonce| nonce.id.to_vec())
-    }
-
-    /// When it was made, and until when it may be accepted.
-    #[wasm_bindgen(js_name = nonceTimes)]
-    pub fn nonce_times(&self) -> Vec<u64> {
-        self.0.nonce.map_or_else(Vec::new, |nonce| vec![nonce.created, nonce.keep_until])
-    }
-
-    /// `none`, `whole` or `beginning`, for a body that is there in one piece.
-    pub fn body(&self, body: &[u8]) -> Result<String> {
-        let verified = match self.0.body(body)? {
-            VerifiedBody::None => "none",
-            VerifiedBody::Whole => "whole",
-            VerifiedBody::Beginning => "beginning",
-        };
-        Ok(verified.into())
     }
 }
 

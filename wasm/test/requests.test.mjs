@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Identity, SealwireError, signRequest, verifyRequest } from "../dist/esm/node.js";
+import { Identity, SealwireError, signRequest } from "../dist/esm/node.js";
+import { verifyRequest } from "../dist/esm/server.js";
 
 const [alice, bob] = [await Identity.generate(), await Identity.generate()];
 const origin = "https://api.example.com";

@@ -21,14 +21,7 @@ export { askForPersistence, storageHealth, type StorageHealth, type StorageHealt
 export { IndexedDbStore, type IndexedDbStoreOptions } from "./stores/indexeddb.js";
 export { PasskeyStore, type PasskeyCreateOptions, type PasskeyUnlockOptions } from "./stores/passkey.js";
 export { MemoryStore, type SecretStore } from "./stores/store.js";
-export {
-  signRequest,
-  verifyRequest,
-  type OriginKeys,
-  type SignRequestOptions,
-  type VerifiedRequest,
-  type VerifyRequestOptions,
-} from "./request.js";
+export { signRequest, type SignRequestOptions } from "./request.js";
 export { Header, inspect, type UnlockRequest, type UnverifiedSlot } from "./header.js";
 export { join, openDetached, sealParts, split, type SealedParts } from "./detached.js";
 export {

@@ -11,6 +11,7 @@ import { MemoryReplayCache, type ReplayCache } from "./replay.js";
 import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
+export { verifyRequest, type OriginKeys, type VerifiedRequest, type VerifyRequestOptions } from "./verify.js";
 
 let rawKeys: (keys: ServiceKeys) => glue.ServiceKeys;
 let makeService: (driver: Driver) => Service;

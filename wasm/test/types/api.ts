@@ -3,8 +3,9 @@
 import {
   type About, ContentKey, type ErrorCode, type Finished, Header, Identity, Keyring, type Metadata, type Opened, type OpenTransform, Passphrase, Pin,
   type Policy, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, type UnlockRequest, type UnverifiedSlot, inspect, open,
-  openDetached, openStream, reseal, rewrap, rewrapHeader, seal, sealParts, sealStream, sealedFetch, signRequest, verifyRequest,
+  openDetached, openStream, reseal, rewrap, rewrapHeader, seal, sealParts, sealStream, sealedFetch, signRequest,
 } from "../../dist/esm/index.js";
+import { verifyRequest } from "../../dist/esm/server.js";
 
 declare function is<T>(value: T): void;
 declare const context: SealContext;
