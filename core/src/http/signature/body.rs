@@ -58,9 +58,9 @@ impl BodyDigest {
         let digests = dictionary(headers, CONTENT_DIGEST)?;
         let not_a_digest = Error::Malformed("a digest of another length or type");
         let sha256 =
-            digests.get("sha-256").map(|found| byte_sequence(found).ok_or(not_a_digest)).transpose()?;
+            digests.find("sha-256").map(|found| byte_sequence(found).ok_or(not_a_digest)).transpose()?;
         let sha512 =
-            digests.get("sha-512").map(|found| byte_sequence(found).ok_or(not_a_digest)).transpose()?;
+            digests.find("sha-512").map(|found| byte_sequence(found).ok_or(not_a_digest)).transpose()?;
         // Weaker ones (RFC 9530 §5) count as none.
         if sha256.is_none() && sha512.is_none() { Err(Error::Rejected) } else { Ok(Self { sha256, sha512 }) }
     }

@@ -2,14 +2,16 @@
 
 use super::body::BodyProof;
 use super::fields::{Input, dictionary, integer, string};
+use super::structured::{Dictionary, Item, Member, Parameters};
 use super::{KeyId, OriginPolicy, RequestVerifier, VerifiedBody};
 use crate::envelope::from_text;
 use crate::error::{Error, Result};
 use crate::http::message::{Headers, Method, Origin, RequestHead, Target};
 use crate::suite::{Signer, SigningKey};
 use crate::vectors::{Format, files};
+use proptest::prelude::{prop_assert_eq, proptest};
 use serde_json::{Value, json};
-use sfv::{BareItem, InnerList, Item, ListEntry, Parameters};
+use sfv::{BareItem, FieldType};
 
 fn head(method: &str, origin: &str, path_and_query: &str, fields: &[(&str, &str)]) -> RequestHead {
     let target = Target::new(Origin::parse(origin).unwrap(), path_and_query).unwrap();
@@ -52,10 +54,10 @@ fn conformance_http_signature() {
         let components: Vec<_> =
             vector["components"].as_array().unwrap().iter().map(|c| c.as_str().unwrap()).collect();
         let created = integer(input.seconds("created").unwrap().unwrap()).unwrap();
-        let key_id = string(input.text("keyid").unwrap().unwrap()).unwrap();
+        let key_id = string(&input.text("keyid").unwrap().unwrap()).unwrap();
         let mut resigned = unsigned;
-        let parameters = vec![("created", created), ("keyid", key_id)];
-        Input::new(&components, parameters).unwrap().sign(&mut resigned, label, &secret).unwrap();
+        let parameters = [("created", created), ("keyid", key_id)];
+        Input::new(&components, &parameters).unwrap().sign(&mut resigned, label, &secret).unwrap();
         assert_eq!(resigned, signed);
 
         let proof = BodyProof::read(&signed.headers, true).unwrap();
@@ -82,15 +84,10 @@ fn conformance_web_bot_auth() {
             let (_, public) = key(&vector["key"]);
             let label = text(vector, "label");
             let (input, signature) = Input::find(&head.headers, |found, _| found == label).unwrap();
-            assert_eq!(
-                input.text("keyid"),
-                Ok(Some(public.key_id().to_string().as_str())),
-                "{}",
-                path.display()
-            );
-            assert_eq!(KeyId::parse(input.text("keyid").unwrap().unwrap()), Ok(public.key_id()));
+            assert_eq!(input.text("keyid"), Ok(Some(public.key_id().to_string())), "{}", path.display());
+            assert_eq!(KeyId::parse(&input.text("keyid").unwrap().unwrap()), Ok(public.key_id()));
             assert_eq!(input.seconds("created"), Ok(vector["created_ms"].as_u64().map(|ms| ms / 1000)));
-            assert_eq!(input.text("nonce"), Ok(vector["nonce"].as_str()));
+            assert_eq!(input.text("nonce").unwrap().as_deref(), vector["nonce"].as_str());
             if let Some(agent) = vector.get("signature_agent") {
                 // One member of a dictionary field (`;key`) is what ours never cover.
                 head.headers.add("signature-agent", agent.as_str().unwrap()).unwrap();
@@ -179,33 +176,37 @@ fn parse(lines: &[&str], prefix: &str) -> Result<Value> {
         headers.add("test", [prefix, line.trim_matches(' ')].concat())?;
     }
     let members = dictionary(&headers, "test")?;
+    let members: Vec<_> = members
+        .into_iter()
+        .map(|(key, member)| {
+            let value = match &member {
+                Member::Item(one) => item(one),
+                Member::List(list) => {
+                    json!([list.items.iter().map(item).collect::<Vec<_>>(), parameters(&list.parameters)])
+                }
+            };
+            json!([key, value])
+        })
+        .collect();
     if !prefix.is_empty() && members.len() != 1 {
         return Err(Error::Malformed("more than the item"));
     }
-    let members = members.iter().map(|(key, member)| {
-        let value = match member {
-            ListEntry::Item(one) => item(one),
-            ListEntry::InnerList(InnerList { items, params }) => {
-                json!([items.iter().map(item).collect::<Vec<_>>(), parameters(params)])
-            }
-        };
-        json!([key.as_str(), value])
-    });
-    Ok(members.collect())
+    Ok(members.into())
 }
 
 fn item(item: &Item) -> Value {
-    json!([bare(&item.bare_item), parameters(&item.params)])
+    json!([bare(&item.value), parameters(&item.parameters)])
 }
 
 fn parameters(parameters: &Parameters) -> Value {
-    parameters.iter().map(|(key, value)| json!([key.as_str(), bare(value)])).collect()
+    parameters.iter().map(|(key, value)| json!([key, bare(value)])).collect()
 }
 
 /// As the tests write it: <https://github.com/httpwg/structured-field-tests>.
-fn bare(item: &BareItem) -> Value {
+fn bare(value: &str) -> Value {
     let typed = |name: &str, value: Value| json!({"__type": name, "value": value});
-    match item {
+    let item: sfv::Item = sfv::Parser::new(value).parse().unwrap();
+    match &item.bare_item {
         BareItem::Integer(number) => json!(i64::from(*number)),
         BareItem::Decimal(number) => json!(number.to_string().parse::<f64>().unwrap()),
         BareItem::String(text) => json!(text.as_str()),
@@ -227,4 +228,17 @@ fn base32(bytes: &[u8]) -> String {
         (0..8).map(|i| if i < digits { digit(i) } else { '=' }).collect::<String>()
     };
     bytes.chunks(5).map(group).collect()
+}
+
+proptest! {
+    /// Ours takes what `sfv` takes and writes back as it was.
+    #[test]
+    fn takes_canonical_dictionaries_and_no_others(text in r#"[ \t]?([a*A][ab]?(=([()"%:?@.0-9a-cA-Z;\\/\- ]|:[A-Za-b]{1,4}={0,2}:|%"[ %0-9a-f]{0,6}"|-?[0-9]{1,3}(\.[0-9]{1,4})?|"[a-z\\ "]{0,4}"|\((a|1|"b"| |;c){0,4}\)){0,3})?(;[a-c]?(=[?a0-1]{1,2})?){0,2}(, ?|,\t|;| )?){0,4}"#) {
+        let canonical = sfv::Parser::new(&text).parse::<sfv::Dictionary>().ok();
+        let canonical = canonical.map(|dictionary| dictionary.serialize().unwrap_or_default());
+        let visible = |text: &str| text.replace([' ', '\t'], "");
+        let theirs = canonical.filter(|canonical| visible(canonical) == visible(&text));
+        let ours = Dictionary::parse(text.as_bytes()).ok().map(|dictionary| dictionary.write());
+        prop_assert_eq!(ours, theirs);
+    }
 }

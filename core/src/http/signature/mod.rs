@@ -7,6 +7,7 @@ mod body;
 mod fields;
 mod key_id;
 mod sign;
+mod structured;
 mod verify;
 
 pub use body::{BodyCheck, BodyDigest, BodyProof, VerifiedBody};

@@ -98,7 +98,7 @@ impl<'i> RequestSigner<'i> {
         }
         self.input(&signed, now)?.sign(&mut signed, LABEL, &self.identity.signing)?;
         // What a verifier would refuse is not sent.
-        Input::find(&signed.headers, |_, input| input.text("tag") == Ok(Some(TAG)))?;
+        Input::find(&signed.headers, |_, input| input.has_text("tag", TAG))?;
         *head = signed;
         Ok(())
     }
@@ -114,7 +114,7 @@ impl<'i> RequestSigner<'i> {
             }
         }
         let nonce = Base64::encode_string(&random_array::<16>()?);
-        let parameters = vec![
+        let parameters = [
             ("created", integer(now)?),
             ("expires", integer(now.saturating_add(VALIDITY))?),
             ("nonce", string(&nonce)?),
@@ -122,6 +122,6 @@ impl<'i> RequestSigner<'i> {
             ("alg", string(ALGORITHM)?),
             ("tag", string(TAG)?),
         ];
-        Input::new(&components, parameters)
+        Input::new(&components, &parameters)
     }
 }

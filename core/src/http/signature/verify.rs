@@ -145,7 +145,7 @@ impl<K: OriginKeys> RequestVerifier<K> {
     /// too old, too early or valid for too long; [`Error::Malformed`] for fields that two readers could understand differently;
     /// [`Error::TooLarge`] above a limit of SPEC "Origin".
     pub fn verify_head(&self, head: &RequestHead, has_body: bool, now: u64) -> Result<VerifiedHead> {
-        let (input, signature) = Input::find(&head.headers, |_, input| input.text("tag") == Ok(Some(TAG)))?;
+        let (input, signature) = Input::find(&head.headers, |_, input| input.has_text("tag", TAG))?;
         let base = input.base(head)?;
         let components = input.components()?;
         let demanded = covered(&head.headers)?;
@@ -154,17 +154,17 @@ impl<K: OriginKeys> RequestVerifier<K> {
             head.headers.one(name)?;
         }
         let required = self.policy.required.iter().map(String::as_str);
-        if !demanded.into_iter().chain(required).all(|name| components.contains(&name)) {
+        if !demanded.into_iter().chain(required).all(|name| components.iter().any(|it| it == name)) {
             return Err(Error::Rejected);
         }
         let proof = BodyProof::read(&head.headers, has_body)?;
-        if input.text("alg")? != Some(ALGORITHM) {
+        if input.text("alg")?.as_deref() != Some(ALGORITHM) {
             return Err(Error::Rejected);
         }
-        let key_id = input.text("keyid")?.and_then(|id| KeyId::parse(id).ok()).ok_or(Error::Rejected)?;
+        let key_id = input.text("keyid")?.and_then(|id| KeyId::parse(&id).ok()).ok_or(Error::Rejected)?;
         let nonce = input.text("nonce")?;
         let times = self.policy.accepted(&input, now)?;
-        let nonce = nonce.map(|nonce| OriginNonce::new(key_id, nonce, times)).transpose()?;
+        let nonce = nonce.map(|nonce| OriginNonce::new(key_id, &nonce, times)).transpose()?;
         if nonce.is_none() && self.policy.nonce_required {
             return Err(Error::Rejected);
         }
