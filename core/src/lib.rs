@@ -51,6 +51,7 @@ mod store;
 mod context;
 mod suite;
 mod cbor;
+mod json;
 mod secret;
 mod error;
 

@@ -11,11 +11,9 @@ use crate::http::encapsulation::{
 };
 use crate::http::keys::KeyConfig;
 use crate::http::message::{Headers, Method, RequestHead, ResponseHead, Target, unix_seconds};
+use crate::json::{Reader as Json, Value};
 use crate::layout::padded_len;
 use crate::suite::ResponseKey;
-use serde::Deserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use std::fmt::{Formatter, Result as FmtResult};
 use std::time::{Duration, UNIX_EPOCH};
 
 /// How an exchange travels.
@@ -311,37 +309,25 @@ impl Problem {
         if outer.status != 400 || media_type != Some("application/problem+json") || body.len() > 4096 {
             return None;
         }
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let kind = json.deserialize_map(TypeOfProblem).ok()??;
-        json.end().ok()?;
-        match kind.as_str() {
+        let mut json = Json::new(std::str::from_utf8(body).ok()?);
+        let mut problem = None;
+        json.object(|json, name| {
+            if name != "type" {
+                return json.skip();
+            }
+            let Value::Text(kind) = json.value()? else { return None };
+            problem = Self::of_type(&kind);
+            Some(())
+        })?;
+        problem.filter(|_| json.is_over())
+    }
+
+    fn of_type(kind: &str) -> Option<Self> {
+        match kind {
             PROBLEM_KEY => Some(Self::UnknownKey),
             PROBLEM_DATE => Some(Self::Date),
             _ => None,
         }
-    }
-}
-
-/// Reads the member `type` alone: a whole `serde_json::Value` is 5 KB in a browser's module.
-struct TypeOfProblem;
-
-impl<'b> Visitor<'b> for TypeOfProblem {
-    type Value = Option<String>;
-
-    fn expecting(&self, f: &mut Formatter<'_>) -> FmtResult {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'b>>(self, mut members: A) -> std::result::Result<Self::Value, A::Error> {
-        let mut kind = None;
-        while let Some(name) = members.next_key::<String>()? {
-            if name == "type" {
-                kind = Some(members.next_value()?);
-            } else {
-                members.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(kind)
     }
 }
 
