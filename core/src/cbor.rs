@@ -4,70 +4,88 @@
 //! written. The views below it then borrow from checked bytes and allocate nothing.
 
 use crate::error::{Error, Result};
-use minicbor::data::{Int, Type};
-use minicbor::{Decoder, Encoder};
 
 const MAX_DEPTH: u8 = 8;
 const NOT_CBOR: Error = Error::Malformed("not deterministic CBOR");
 
+// The major types that occur (RFC 8949 §3.1).
+const UINT: u8 = 0;
+const NEGATIVE: u8 = 1;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const FALSE: u8 = 0xf4;
+const NULL: u8 = 0xf6;
+
 /// Refuses `bytes` unless they are exactly one deterministically encoded item.
 pub(crate) fn check(bytes: &[u8]) -> Result<()> {
-    let mut decoder = Decoder::new(bytes);
-    check_item(&mut decoder, MAX_DEPTH)?;
-    if decoder.position() == bytes.len() { Ok(()) } else { Err(NOT_CBOR) }
+    if skip(bytes, MAX_DEPTH)?.is_empty() { Ok(()) } else { Err(NOT_CBOR) }
 }
 
-fn check_item(d: &mut Decoder<'_>, depth: u8) -> Result<()> {
-    let start = d.position();
-    match d.datatype().map_err(malformed)? {
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 => {
-            let n = d.u64().map_err(malformed)?;
-            check_head(d, start, n, 0)
+/// The item in front, encoded, and what follows it.
+pub(crate) fn split_first(bytes: &[u8]) -> Result<(&[u8], &[u8])> {
+    take(bytes, MAX_DEPTH)
+}
+
+/// What follows the item in front, if that is deterministic.
+fn skip(bytes: &[u8], depth: u8) -> Result<&[u8]> {
+    let (major, argument, rest) = read_head(bytes)?;
+    match major {
+        UINT | NEGATIVE => Ok(rest),
+        BYTES => split(rest, argument).map(|(_, rest)| rest),
+        TEXT => {
+            let (text, rest) = split(rest, argument)?;
+            std::str::from_utf8(text).map(|_| rest).map_err(|_| NOT_CBOR)
         }
-        Type::I8 | Type::I16 | Type::I32 | Type::I64 | Type::Int => {
-            let n = i128::from(d.int().map_err(malformed)?);
-            check_head(d, start, u64::try_from(-1 - n).map_err(|_| NOT_CBOR)?, 0)
-        }
-        Type::Bytes => {
-            let len = d.bytes().map_err(malformed)?.len();
-            check_head(d, start, len as u64, len)
-        }
-        Type::String => {
-            let len = d.str().map_err(malformed)?.len();
-            check_head(d, start, len as u64, len)
-        }
-        Type::Array => {
+        ARRAY => {
             let depth = depth.checked_sub(1).ok_or(NOT_CBOR)?;
-            let len = d.array().map_err(malformed)?.ok_or(NOT_CBOR)?;
-            check_head(d, start, len, 0)?;
-            (0..len).try_for_each(|_| check_item(d, depth))
+            (0..argument).try_fold(rest, |rest, _| skip(rest, depth))
         }
-        Type::Map => {
+        MAP => {
             let depth = depth.checked_sub(1).ok_or(NOT_CBOR)?;
-            let len = d.map().map_err(malformed)?.ok_or(NOT_CBOR)?;
-            check_head(d, start, len, 0)?;
-            let mut previous: &[u8] = &[];
-            for _ in 0..len {
-                let key_start = d.position();
-                check_item(d, depth)?;
-                let key = d.input().get(key_start..d.position()).ok_or(NOT_CBOR)?;
+            let (mut previous, mut rest): (&[u8], _) = (&[], rest);
+            for _ in 0..argument {
+                let (key, value) = take(rest, depth)?;
                 if key <= previous {
                     return Err(NOT_CBOR);
                 }
                 previous = key;
-                check_item(d, depth)?;
+                rest = skip(value, depth)?;
             }
-            Ok(())
+            Ok(rest)
         }
-        Type::Bool => d.bool().map(drop).map_err(malformed),
-        Type::Null => d.null().map_err(malformed),
+        _ if matches!(bytes.first(), Some(FALSE..=NULL)) => Ok(rest),
         _ => Err(NOT_CBOR),
     }
 }
 
-/// The head of the item at `start` must be the shortest that can carry `argument`.
-fn check_head(d: &Decoder<'_>, start: usize, argument: u64, content: usize) -> Result<()> {
-    if d.position() - start == head_len(argument) + content { Ok(()) } else { Err(NOT_CBOR) }
+fn take(bytes: &[u8], depth: u8) -> Result<(&[u8], &[u8])> {
+    let rest = skip(bytes, depth)?;
+    bytes.split_at_checked(bytes.len() - rest.len()).ok_or(NOT_CBOR)
+}
+
+/// Major type and argument of the item in front, which must be the shortest head that can carry it, and what follows.
+fn read_head(bytes: &[u8]) -> Result<(u8, u64, &[u8])> {
+    let (&first, rest) = bytes.split_first().ok_or(NOT_CBOR)?;
+    let (major, low) = (first >> 5, first & 0x1f);
+    let (argument, rest) = match low {
+        0..=23 => (low.into(), rest),
+        24..=27 => {
+            let (argument, rest) = rest.split_at_checked(1 << (low - 24)).ok_or(NOT_CBOR)?;
+            (big_endian(argument), rest)
+        }
+        _ => return Err(NOT_CBOR),
+    };
+    if bytes.len() - rest.len() == head_len(argument) { Ok((major, argument, rest)) } else { Err(NOT_CBOR) }
+}
+
+fn big_endian(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |n, &byte| n << 8 | u64::from(byte))
+}
+
+fn split(bytes: &[u8], len: u64) -> Result<(&[u8], &[u8])> {
+    usize::try_from(len).ok().and_then(|len| bytes.split_at_checked(len)).ok_or(NOT_CBOR)
 }
 
 fn head_len(argument: u64) -> usize {
@@ -78,10 +96,6 @@ fn head_len(argument: u64) -> usize {
         0x1_0000..=0xffff_ffff => 5,
         _ => 9,
     }
-}
-
-fn malformed(_: minicbor::decode::Error) -> Error {
-    NOT_CBOR
 }
 
 /// What the start of a byte string says of its length, for readers that have only part of it.
@@ -106,7 +120,7 @@ pub(crate) fn bytes_head(bytes: &[u8]) -> Result<BytesHead> {
     let Some(argument) = bytes.get(1..head) else { return Ok(BytesHead::NeedMore) };
     let content = match head {
         1 => u64::from(first - 0x40),
-        _ => argument.iter().fold(0, |n, &b| n << 8 | u64::from(b)),
+        _ => big_endian(argument),
     };
     if head == head_len(content) { Ok(BytesHead::Known { head, content }) } else { Err(NOT_CBOR) }
 }
@@ -183,77 +197,88 @@ impl<'b> IntMap<'b> {
     }
 
     fn entries(self) -> Result<impl Iterator<Item = Result<Entry<'b>>>> {
-        let mut d = Decoder::new(self.0);
-        let map = self.0;
-        let len = d.map().map_err(|_| Error::Malformed("a CBOR map was expected"))?;
-        let len = len.ok_or(NOT_CBOR)?;
+        let (len, mut rest) = container(self.0, MAP, Error::Malformed("a CBOR map was expected"))?;
         Ok((0..len).map(move |_| {
-            let start = d.position();
-            let key = d.int().map_err(|_| Error::Malformed("a map key is not an integer"))?;
-            let value_start = d.position();
-            d.skip().map_err(malformed)?;
-            Ok(Entry {
-                key: i128::from(key),
-                value: map.get(value_start..d.position()).ok_or(NOT_CBOR)?,
-                encoded: map.get(start..d.position()).ok_or(NOT_CBOR)?,
-            })
+            let entry = rest;
+            let (key, value) = split_first(entry)?;
+            let key = int(key).map_err(|_| Error::Malformed("a map key is not an integer"))?;
+            let encoded_value;
+            (encoded_value, rest) = split_first(value)?;
+            let (encoded, _) = entry.split_at_checked(entry.len() - rest.len()).ok_or(NOT_CBOR)?;
+            Ok(Entry { key, value: encoded_value, encoded })
         }))
     }
 }
 
 /// The elements of a checked array, encoded, of which there must be `min` to `max`.
 pub(crate) fn array(checked: &[u8], min: u64, max: u64) -> Result<Vec<&[u8]>> {
-    let mut d = Decoder::new(checked);
-    let len = d.array().map_err(|_| Error::Malformed("a CBOR array was expected"))?;
-    let len = len.ok_or(NOT_CBOR)?;
+    let (len, mut rest) = container(checked, ARRAY, Error::Malformed("a CBOR array was expected"))?;
     if len < min {
         return Err(Error::Malformed("an array has too few elements"));
     }
     if len > max {
         return Err(Error::TooLarge("an array has too many elements"));
     }
-    (0..len).map(|_| take_item(&mut d)).collect()
+    let mut elements = Vec::new();
+    for _ in 0..len {
+        let element;
+        (element, rest) = split_first(rest)?;
+        elements.push(element);
+    }
+    Ok(elements)
 }
 
 /// The entries of a checked map with text keys, of which there must be 1 to `max`.
 pub(crate) fn text_map(checked: &[u8], max: u64) -> Result<Vec<(&str, &[u8])>> {
-    let mut d = Decoder::new(checked);
-    let len = d.map().map_err(|_| Error::Malformed("a CBOR map was expected"))?;
-    let len = len.ok_or(NOT_CBOR)?;
+    let (len, mut rest) = container(checked, MAP, Error::Malformed("a CBOR map was expected"))?;
     if len == 0 {
         return Err(Error::Malformed("an empty map stands where it should be absent"));
     }
     if len > max {
         return Err(Error::TooLarge("a map has too many entries"));
     }
-    let entry = |_| {
-        let key = d.str().map_err(|_| Error::Malformed("a map key is not text"))?;
-        Ok((key, take_item(&mut d)?))
-    };
-    (0..len).map(entry).collect()
+    let mut entries = Vec::new();
+    for _ in 0..len {
+        let (key, value);
+        (key, rest) = split_first(rest)?;
+        let key = text(key).map_err(|_| Error::Malformed("a map key is not text"))?;
+        (value, rest) = split_first(rest)?;
+        entries.push((key, value));
+    }
+    Ok(entries)
 }
 
-fn take_item<'b>(d: &mut Decoder<'b>) -> Result<&'b [u8]> {
-    let start = d.position();
-    d.skip().map_err(malformed)?;
-    d.input().get(start..d.position()).ok_or(NOT_CBOR)
+/// How many elements or entries there are, and what follows the head.
+fn container(checked: &[u8], expected: u8, other: Error) -> Result<(u64, &[u8])> {
+    match read_head(checked)? {
+        (major, len, rest) if major == expected => Ok((len, rest)),
+        _ => Err(other),
+    }
 }
 
 pub(crate) fn uint(checked: &[u8]) -> Result<u64> {
-    Decoder::new(checked).u64().map_err(|_| Error::Malformed("an unsigned integer was expected"))
+    match read_head(checked)? {
+        (UINT, n, _) => Ok(n),
+        _ => Err(Error::Malformed("an unsigned integer was expected")),
+    }
 }
 
 pub(crate) fn int(checked: &[u8]) -> Result<i128> {
-    let int: Int = Decoder::new(checked).int().map_err(|_| Error::Malformed("an integer was expected"))?;
-    Ok(i128::from(int))
+    match read_head(checked)? {
+        (UINT, n, _) => Ok(n.into()),
+        (NEGATIVE, n, _) => Ok(-1 - i128::from(n)),
+        _ => Err(Error::Malformed("an integer was expected")),
+    }
 }
 
 pub(crate) fn text(checked: &[u8]) -> Result<&str> {
-    Decoder::new(checked).str().map_err(|_| Error::Malformed("text was expected"))
+    let (len, rest) = container(checked, TEXT, Error::Malformed("text was expected"))?;
+    std::str::from_utf8(split(rest, len)?.0).map_err(|_| NOT_CBOR)
 }
 
 pub(crate) fn bytes(checked: &[u8]) -> Result<&[u8]> {
-    Decoder::new(checked).bytes().map_err(|_| Error::Malformed("a byte string was expected"))
+    let (len, rest) = container(checked, BYTES, Error::Malformed("a byte string was expected"))?;
+    split(rest, len).map(|(bytes, _)| bytes)
 }
 
 /// A byte string of exactly `N` bytes.
@@ -262,64 +287,70 @@ pub(crate) fn fixed_bytes<const N: usize>(checked: &[u8]) -> Result<&[u8; N]> {
 }
 
 /// Writes deterministic CBOR, given that the caller adds map keys in ascending order.
-pub(crate) struct Writer(Encoder<Vec<u8>>);
+#[derive(Default)]
+pub(crate) struct Writer(Vec<u8>);
 
-impl Default for Writer {
-    fn default() -> Self {
-        Self(Encoder::new(Vec::new()))
-    }
-}
-
-/// The sink is a `Vec`, so no write can fail: the results that say so are dropped here, once.
 impl Writer {
     /// One that does not grow up to `bytes`, for secrets.
     pub(crate) fn with_capacity(bytes: usize) -> Self {
-        Self(Encoder::new(Vec::with_capacity(bytes)))
+        Self(Vec::with_capacity(bytes))
     }
 
-    pub(crate) fn uint(mut self, n: u64) -> Self {
-        drop(self.0.u64(n));
-        self
+    pub(crate) fn uint(self, n: u64) -> Self {
+        self.head(UINT, n)
     }
 
-    pub(crate) fn int(mut self, n: i64) -> Self {
-        drop(self.0.i64(n));
-        self
+    pub(crate) fn int(self, n: i64) -> Self {
+        match u64::try_from(n) {
+            Ok(n) => self.head(UINT, n),
+            Err(_) => self.head(NEGATIVE, n.unsigned_abs() - 1),
+        }
     }
 
-    pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
-        drop(self.0.bytes(bytes));
-        self
+    pub(crate) fn bytes(self, bytes: &[u8]) -> Self {
+        self.head(BYTES, bytes.len() as u64).encoded(bytes)
     }
 
-    pub(crate) fn text(mut self, text: &str) -> Self {
-        drop(self.0.str(text));
-        self
+    pub(crate) fn text(self, text: &str) -> Self {
+        self.head(TEXT, text.len() as u64).encoded(text.as_bytes())
     }
 
-    pub(crate) fn array(mut self, len: usize) -> Self {
-        drop(self.0.array(len as u64));
-        self
+    pub(crate) fn array(self, len: usize) -> Self {
+        self.head(ARRAY, len as u64)
     }
 
-    pub(crate) fn map(mut self, len: usize) -> Self {
-        drop(self.0.map(len as u64));
-        self
+    pub(crate) fn map(self, len: usize) -> Self {
+        self.head(MAP, len as u64)
     }
 
     /// Something that is encoded already.
     pub(crate) fn encoded(mut self, item: &[u8]) -> Self {
-        self.0.writer_mut().extend_from_slice(item);
+        self.0.extend_from_slice(item);
         self
     }
 
     /// What is written so far.
     pub(crate) fn written(&self) -> &[u8] {
-        self.0.writer()
+        &self.0
     }
 
     pub(crate) fn done(self) -> Vec<u8> {
-        self.0.into_writer()
+        self.0
+    }
+
+    fn head(mut self, major: u8, argument: u64) -> Self {
+        let argument_bytes = argument.to_be_bytes();
+        let [.., low] = argument_bytes;
+        let (info, len) = match head_len(argument) {
+            1 => (low, 0),
+            2 => (24, 1),
+            3 => (25, 2),
+            5 => (26, 4),
+            _ => (27, 8),
+        };
+        self.0.push(major << 5 | info);
+        self.0.extend(argument_bytes.iter().skip(8 - len));
+        self
     }
 }
 

@@ -62,7 +62,7 @@ impl PrivateBlock {
 
     /// Reads a plaintext that the sealer wrote: it has been authenticated.
     pub(crate) fn read(plaintext: &[u8]) -> Result<Self> {
-        let (encoded, padding) = split_padding(plaintext)?;
+        let (encoded, padding) = cbor::split_first(plaintext)?;
         if padding.len() >= BLOCK || padding.iter().any(|&byte| byte != 0) {
             return Err(Error::Malformed("the private block's padding"));
         }
@@ -91,12 +91,6 @@ pub(super) fn check_length(encrypted: &[u8]) -> Result<()> {
     let blocks = encrypted.len().saturating_sub(TAG_LEN);
     let valid = (1..=MAX_BLOCKS * BLOCK).contains(&blocks) && blocks.is_multiple_of(BLOCK);
     if valid { Ok(()) } else { Err(Error::Malformed("the private block's length")) }
-}
-
-fn split_padding(plaintext: &[u8]) -> Result<(&[u8], &[u8])> {
-    let mut decoder = minicbor::Decoder::new(plaintext);
-    decoder.skip().map_err(|_| Error::Malformed("the private block is not CBOR"))?;
-    plaintext.split_at_checked(decoder.position()).ok_or(Error::Truncated)
 }
 
 fn read_signers(checked: &[u8]) -> Result<Signer> {
