@@ -1,9 +1,8 @@
-import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
 import { type SealContext, rawContext, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
-import { openOutside, opensOutside, sealOutside, sealsOutside } from "./outside.js";
+import { openOutside, opensOutside, resealOutside, sealOutside, sealsOutside } from "./outside.js";
 import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { type Kem, Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
 
@@ -137,8 +136,8 @@ export async function seal(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
   return stretching(recipients, (recipients) => {
-    if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
-    if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
+    const large = sealsOutside(payload, options);
+    if (large !== undefined) return sealOutside(large, recipients, context, options);
     return run(() =>
       scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
     );
@@ -168,9 +167,8 @@ export async function open(
 ): Promise<Opened> {
   const sealed = bytes(envelope);
   return unlocking(keys, async (keys) => {
-    const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
-    if (outside !== undefined) return outside;
-    if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
+    const large = opensOutside(sealed);
+    if (large !== undefined) return openOutside(large, keys, context, options);
     return run(() =>
       scoped((own) => {
         const opening = own(rawOpening(keys, context, options));
@@ -210,13 +208,19 @@ export function rewrap(
  * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
  * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do. Source: SPEC §12.
  */
-export function reseal(
+export async function reseal(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const large = opensOutside(bytes(envelope));
+  if (large !== undefined) {
+    return unlocking(keys, (keys) =>
+      stretching(recipients, (recipients) => resealOutside(large, keys, context, recipients, options)),
+    );
+  }
   return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(bytes(envelope), opening));
 }
 
