@@ -97,7 +97,8 @@ export class Chunks {
           const start = performance.now();
           const pending = this.#step(first + i, part(from, i, this.#from), part(to, i, this.#to));
           if (pending !== undefined) await pending;
-          else await worked(start);
+          const turn = worked(pending === undefined ? performance.now() - start : 0);
+          if (turn !== undefined) await turn;
         }
       } catch (error) {
         next = count;
@@ -171,13 +172,27 @@ function part(whole: Bytes, i: number, size: number): Bytes {
 }
 
 let spent = 0;
+let last = 0;
+let turn: Promise<void> | undefined;
 
-/** After work since `start`: lets other tasks run when it becomes too much for one, over all that is under way. */
-function worked(start: number): Promise<void> | undefined {
-  spent += performance.now() - start;
-  if (spent < TURN) return undefined;
-  spent = 0;
-  // Not `scheduler.yield`, after which messages and timers still wait; and without the 4 ms that a nested `setTimeout` costs.
+/**
+ * Lets other tasks run when all that is under way has computed too much for one, or was answered by WebCrypto for as long: a browser may
+ * prefer those answers to everything else.
+ */
+function worked(milliseconds: number): Promise<void> | undefined {
+  if (turn !== undefined) return turn;
+  const now = performance.now();
+  spent += milliseconds;
+  if (milliseconds === 0 && now - last > 4 * TURN) last = now; // It begins.
+  if (spent < TURN && (milliseconds > 0 || now - last < TURN)) return undefined;
+  turn = nextTask().then(() => {
+    [spent, last, turn] = [0, performance.now(), undefined];
+  });
+  return turn;
+}
+
+/** Not `scheduler.yield`, after which messages and timers still wait; and without the 4 ms that a nested `setTimeout` costs. */
+function nextTask(): Promise<void> {
   return new Promise((resolve) => {
     const { port1, port2 } = new MessageChannel();
     port1.onmessage = () => {
