@@ -15,7 +15,7 @@ export async function measure(sealwire, { quick }, say = () => {}) {
   const table = async (title, comparisons) => {
     const rows = [];
     for (const { what, bytes, target, ours, peer } of comparisons) {
-      const times = await inTurn(ours, peer, quick ? { rounds: 3, sampleMs: 1 } : { rounds: bytes >= 8 * MIB ? 7 : 21, sampleMs: 20 });
+      const times = await inTurn(ours, peer, quick ? { rounds: 3, sampleMs: 1 } : { rounds: bytes >= 8 * MIB ? 5 : 21, sampleMs: 20 });
       rows.push({ what, bytes, target, ...times, ratio: times.peer / times.ours });
       say(`${title}: ${what}`);
     }
