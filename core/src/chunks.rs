@@ -37,8 +37,8 @@ pub struct ChunkKey {
     base_nonce: [u8; 12],
 }
 
-/// Encrypts and decrypts the chunks of one body.
-pub(crate) struct ChunkCipher {
+/// Encrypts and decrypts the chunks of one body: this crate's own AEAD, for whoever moves the chunks about. See [`ChunkKey`].
+pub struct ChunkCipher {
     key: AeadKey,
     base_nonce: [u8; 12],
 }
@@ -64,7 +64,9 @@ impl ChunkKey {
         nonce(&self.base_nonce, index)
     }
 
-    pub(crate) fn cipher(&self) -> ChunkCipher {
+    /// What encrypts and decrypts with it.
+    #[must_use]
+    pub fn cipher(&self) -> ChunkCipher {
         ChunkCipher { key: AeadKey::new(self.aead, &self.key), base_nonce: self.base_nonce }
     }
 }
@@ -115,6 +117,28 @@ fn derive(aead: Aead, input_key: &Key, salt: &[u8], context: &[u8]) -> ([u8; 32]
 }
 
 impl ChunkCipher {
+    /// Encrypts the chunk numbered `index` into `sealed`, which is 16 bytes longer than `plaintext`.
+    ///
+    /// **Encrypt each number once**: two plaintexts under one nonce give both away.
+    ///
+    /// # Errors
+    /// [`Error::Misuse`] for another length, [`Error::TooLarge`] from chunk 2^38 on.
+    pub fn seal_chunk(&self, index: u64, plaintext: &[u8], sealed: &mut [u8]) -> Result<()> {
+        if plaintext.len() > CHUNK || sealed.len() != plaintext.len() + TAG_LEN {
+            return Err(Error::Misuse("a chunk has at most 16 KiB, and 16 bytes more when it is sealed"));
+        }
+        self.key.seal_into(nonce(&self.base_nonce, index)?, &[], plaintext, sealed);
+        Ok(())
+    }
+
+    /// Decrypts the chunk numbered `index` into `plaintext`, which is 16 bytes shorter than `sealed`.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] if it is not what was encrypted for this number, and for another length: `plaintext` is zeroed then.
+    pub fn open_chunk(&self, index: u64, sealed: &[u8], plaintext: &mut [u8]) -> Result<()> {
+        self.open(index, sealed, plaintext).inspect_err(|_| plaintext.fill(0))
+    }
+
     /// Seals the chunk numbered `index` in place: plaintext, then [`TAG_LEN`] bytes of room.
     pub(crate) fn seal(&self, index: u64, buffer: &mut [u8]) -> Result<()> {
         self.key.seal(nonce(&self.base_nonce, index)?, &[], buffer);

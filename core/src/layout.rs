@@ -46,15 +46,21 @@ impl Layout {
 
     /// What follows the payload: zeros, length field, signature.
     pub(crate) fn closing(self, payload: u64, signature: &[u8]) -> Result<Vec<u8>> {
-        let total = self.total(payload)?;
-        let len = usize::try_from(total - payload).map_err(|_| Error::TooLarge("padding"))?;
-        let mut closing = Vec::with_capacity(len);
-        if self.padded {
-            closing.resize(len - self.tail_len(), 0);
-            closing.extend_from_slice(&payload.to_be_bytes());
-        }
-        closing.extend_from_slice(signature);
+        let zeros = usize::try_from(self.zeros(payload)?).map_err(|_| Error::TooLarge("padding"))?;
+        let mut closing = vec![0; zeros];
+        closing.extend_from_slice(&self.tail(payload, signature));
         Ok(closing)
+    }
+
+    /// How many zeros follow the payload.
+    pub(crate) fn zeros(self, payload: u64) -> Result<u64> {
+        Ok(self.total(payload)? - payload - self.tail_len() as u64)
+    }
+
+    /// What follows the zeros.
+    pub(crate) fn tail(self, payload: u64, signature: &[u8]) -> Vec<u8> {
+        let length = if self.padded { payload.to_be_bytes().to_vec() } else { Vec::new() };
+        [length.as_slice(), signature].concat()
     }
 
     /// The payload's length, given the whole plaintext's and its last [`Layout::tail_len`] bytes. Refuses any but the

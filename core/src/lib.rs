@@ -63,7 +63,7 @@ mod vectors;
 mod worked_example;
 
 pub use about::{About, Addressed};
-pub use chunks::{BODY_HEAD_LEN, ChunkKey};
+pub use chunks::{BODY_HEAD_LEN, ChunkCipher, ChunkKey};
 pub use content_key::ContentKey;
 pub use context::{ContextField, SealContext};
 pub use envelope::{
@@ -80,8 +80,8 @@ pub use sealer::Sealer;
 pub use secret::SecretBytes;
 pub use store::{MemoryStore, SecretStore};
 pub use stream::{
-    OpenReader, OpenStream, OutsideOpening, OutsideSealing, RangeOpener, RangeStart, SealStream, SealWriter,
-    SeekReader,
+    OpenReader, OpenStream, OutsideOpenStream, OutsideOpening, OutsideSealStream, OutsideSealing,
+    RangeOpener, RangeStart, SealStream, SealWriter, SeekReader,
 };
 pub use suite::{Aead, Kem, Signer};
 

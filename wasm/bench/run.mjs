@@ -62,7 +62,7 @@ ${rows.map(row).join("\n")}
 
 | what | figure | target | met |
 |---|---|---|---|
-${facts.map(({ what, figure, target, met }) => `| ${what} | ${figure} | ${target ?? ""} | ${verdict(met)} |`).join("\n")}
+${facts.map(({ what, figure, target, met }) => `| ${what} | ${figure} | ${target ?? "none"} | ${verdict(met)} |`).join("\n")}
 `);
   }
   return shown.join("");
@@ -70,11 +70,11 @@ ${facts.map(({ what, figure, target, met }) => `| ${what} | ${figure} | ${target
 
 function row({ what, bytes, ours, peer, ratio, target }) {
   const met = target === undefined ? undefined : ratio >= target;
-  return `| ${what} | ${speed(bytes, ours)} | ${speed(bytes, peer)} | ${ratio.toFixed(2)} | ${target === undefined ? "" : `≥ ${target}`} | ${verdict(met)} |`;
+  return `| ${what} | ${speed(bytes, ours)} | ${speed(bytes, peer)} | ${ratio.toFixed(2)} | ${target === undefined ? "none" : `≥ ${target}`} | ${verdict(met)} |`;
 }
 
 function verdict(met) {
-  return met === undefined ? "" : met ? "yes" : "**no**";
+  return met === undefined ? "printed" : met ? "yes" : "**no**";
 }
 
 function speed(bytes, ms) {

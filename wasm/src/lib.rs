@@ -9,7 +9,6 @@ mod keys;
 mod outside;
 mod request;
 mod seal;
-mod stream;
 mod stretch;
 #[cfg(feature = "traps")]
 mod traps;

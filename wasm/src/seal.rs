@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
+use crate::outside::OpenOutside;
 use js_sys::{Array, Uint8Array};
 use sealwire::{
     About, Addressed, Aead, Error, Expect, Finished, Header, Metadata, MetadataValue, Opener, Recipients,
@@ -151,6 +152,21 @@ impl Sealing {
 
     pub fn part(&mut self, part: String) {
         self.part = part;
+    }
+
+    /// Takes over what another envelope says, as `Sealer::reseal` does.
+    pub fn keeping(&mut self, outside: &OpenOutside) {
+        let about = outside.0.about();
+        for (key, value) in about.metadata.iter() {
+            if self.metadata.iter().all(|(known, _)| known != key) {
+                self.metadata.push((key.into(), value.clone()));
+            }
+        }
+        self.created = self.created.or(about.created);
+        self.content_type = self.content_type.take().or_else(|| about.content_type.clone());
+        self.filename = self.filename.take().or_else(|| about.filename.clone());
+        self.aead = self.aead.or(Some(outside.0.key().aead()));
+        self.padded = self.padded && outside.0.is_padded();
     }
 
     pub fn seal(&self, plaintext: Vec<u8>) -> Result<Vec<u8>> {

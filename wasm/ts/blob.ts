@@ -1,9 +1,11 @@
+import { type Bytes, CHUNK, Chunks, SEALED_CHUNK, isFixed, textLength } from "./chunks.js";
 import { type SealContext, bytes, chosen, unsigned } from "./context.js";
-import { misuse } from "./error.js";
+import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type About, OPENING, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
 import { PIECE } from "./stream.js";
+import { unlocking } from "./stretch.js";
 
 /** Where sealed bytes come from: a file, a server that answers `Range` requests. */
 export interface RangeSource {
@@ -29,18 +31,16 @@ const MAX_FRONT = 2 * 1024 * 1024 + 56;
  * ```
  */
 export class SealedBlob {
-  readonly #source: RangeSource;
-  readonly #held: Held<glue.RangeOpener>;
+  readonly #body: Body;
   /** How many bytes the payload has. */
   readonly size: number;
   /** What the sealer said about the payload. */
   readonly about: About;
 
-  private constructor(source: RangeSource, raw: glue.RangeOpener) {
-    this.#source = source;
-    this.#held = new Held(raw);
-    this.size = Number(raw.len());
-    this.about = aboutOf(raw.about() as unknown as RawAbout);
+  private constructor(body: Body, size: number, about: About) {
+    this.#body = body;
+    this.size = size;
+    this.about = about;
   }
 
   /**
@@ -63,17 +63,25 @@ export class SealedBlob {
       if (next <= front.length) break; // Too short: the next step says so.
       front = await read(from, 0, next, options.signal);
     }
-    const start = await run(() =>
-      scoped((own) => {
-        const opening = own(rawOpening(keys, context, options));
-        return new Held(new glue.RangeStart(front, BigInt(from.size), opening));
-      }),
+    const opening = await unlocking(keys, (keys) =>
+      run(() => scoped((own) => new Held(new glue.OpenOutside(front, BigInt(from.size), own(rawOpening(keys, context, options)))))),
     );
+    let body: Body | undefined;
     try {
-      const sealed = await readRange(from, call(() => start.object.sealed()), options.signal);
-      return call(() => new SealedBlob(from, start.object.finish(sealed)));
+      const { object } = opening;
+      const [frontLength, plainLength, tailLength, , about] = call(() => object.parts()) as unknown as
+        [bigint, bigint, number, boolean, RawAbout];
+      body = new Body(from, Number(frontLength), await Chunks.with(call(() => object.key()), "open"));
+      // The last chunk, which authenticates the length, and the one before it where the plaintext's end crosses into it.
+      const total = Number(plainLength);
+      const end = await body.open(Math.floor(Math.max(total - tailLength, 0) / CHUNK), Math.floor(total / CHUNK) + 1, options.signal);
+      const tail = end.subarray(Math.max(end.length - tailLength, 0));
+      return new SealedBlob(body, Number(call(() => object.payloadLength(tail))), aboutOf(about));
+    } catch (error) {
+      body?.free();
+      throw error;
     } finally {
-      start.free();
+      opening.free();
     }
   }
 
@@ -111,7 +119,7 @@ export class SealedBlob {
 
   /** Wipes the key. Every later use is `Misuse`. */
   free(): void {
-    this.#held.free();
+    this.#body.free();
   }
 
   /** The same as {@link SealedBlob.free}, for `using`. */
@@ -120,9 +128,47 @@ export class SealedBlob {
   }
 
   async #read(start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const [from, to] = [BigInt(start), BigInt(end)];
-    const sealed = await readRange(this.#source, call(() => this.#held.object.sealed(from, to)), signal);
-    return call(() => this.#held.object.open(from, to, sealed));
+    // An empty range is looked at, too: its chunk has to be right.
+    const first = Math.floor(start / CHUNK);
+    const text = await this.#body.open(first, Math.max(Math.ceil(end / CHUNK), first + 1), signal);
+    const [from, to] = [start - first * CHUNK, end - first * CHUNK];
+    if (from === 0 && to === text.length) return text;
+    const part = text.slice(from, to);
+    text.fill(0);
+    return part;
+  }
+}
+
+/** The sealed chunks, where they are. */
+class Body {
+  readonly #source: RangeSource;
+  readonly #start: number;
+  readonly #chunks: Chunks;
+
+  constructor(source: RangeSource, start: number, chunks: Chunks) {
+    this.#source = source;
+    this.#start = start;
+    this.#chunks = chunks;
+  }
+
+  /** The text of the chunks from number `first` up to and not including `end`. */
+  async open(first: number, end: number, signal: AbortSignal | undefined): Promise<Bytes> {
+    const at = (chunk: number) => Math.min(this.#start + chunk * SEALED_CHUNK, this.#source.size);
+    const given = await read(this.#source, at(first), at(end), signal);
+    if (given.length !== at(end) - at(first)) throw new SealwireError("Truncated", "truncated: the input ends too early");
+    const sealed = isFixed(given) ? given : given.slice();
+    const text = new Uint8Array(textLength(sealed.length));
+    try {
+      await this.#chunks.run(first, sealed, text);
+      return text;
+    } catch (error) {
+      text.fill(0);
+      throw error;
+    }
+  }
+
+  free(): void {
+    this.#chunks.free();
   }
 }
 
@@ -137,10 +183,6 @@ function room(length: number): Uint8Array {
 
 function blobSource(blob: Blob): RangeSource {
   return { size: blob.size, read: (start, end) => blob.slice(start, end).arrayBuffer() };
-}
-
-function readRange(source: RangeSource, range: BigUint64Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
-  return read(source, Number(range[0]), Number(range[1]), signal);
 }
 
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {

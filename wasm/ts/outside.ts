@@ -1,188 +1,175 @@
-// Large payloads with WebCrypto's AES: it uses the processor's instructions, on threads of its own. The module does everything but the chunks.
+// Large payloads in one call: the module does everything but the chunks, which go from one buffer into the other.
 
+import { type Bytes, CHUNK, Chunks, SEALED_CHUNK, isFixed } from "./chunks.js";
 import type { SealContext } from "./context.js";
-import { SealwireError, misuse } from "./error.js";
+import { misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { Held, call, run, scoped } from "./module.js";
+import { Held, call, glue, run, scoped } from "./module.js";
 import { makeSigner } from "./recipient.js";
 import {
   type OpenOptions, type Opened, OpenedPayload, type RawAbout, type Recipients, type SealOptions, aboutOf, rawOpening, rawSealing,
 } from "./seal.js";
 
-const CHUNK = 16 * 1024;
-const TAG = 16;
-const NONCE = 12;
-/** Enough to keep WebCrypto's threads busy while results are copied (measured: half of it is a fifth slower). */
-const IN_FLIGHT = 16;
-/** From here on WebCrypto is faster than the module's ChaCha20-Poly1305, key import and all. */
+/** From here on it is faster than the module alone, which gets the payload as a whole. */
 const SEAL_FROM = 64 * 1024;
-/** The module's AES is slow: software without tables. */
+/** The same where AES-256-GCM was asked for, and to open. */
 const OPEN_FROM = 8 * 1024;
+/** What the platform cannot take is left to the module: all of it on a page without TLS, and up to here memory that may change meanwhile. */
+const AT_ONCE = 4 << 20;
 
-type Bytes = Uint8Array<ArrayBuffer>;
-
-/** Whether {@link sealOutside} is the faster way for this payload, and a possible one. */
-export function sealsOutside(payload: Uint8Array, { aead }: SealOptions): payload is Bytes {
-  return aead !== "ChaCha20Poly1305" && payload.length >= (aead === undefined ? SEAL_FROM : OPEN_FROM) && isTaken(payload);
+/** A payload for {@link sealOutside}, where that is the better way. */
+export function sealsOutside(payload: Uint8Array, { aead }: SealOptions): Bytes | undefined {
+  return payload.length < (aead === undefined ? SEAL_FROM : OPEN_FROM) ? undefined : fixed(payload);
 }
 
-/** Seals with AES-256-GCM. */
-export async function sealOutside(
-  payload: Bytes,
-  recipients: Recipients,
-  context: SealContext,
-  options: SealOptions,
-): Promise<Bytes> {
-  return named(async () => {
-    const { length: payloadLength } = payload;
-    const still = () => {
-      if (payload.length !== payloadLength) throw misuse("the payload was transferred while it was sealed");
-    };
-    const hash = options.sign === undefined ? undefined : await sha256(payload);
-    const [front, closing, length, rawKey, nonces] = (await run(() =>
-      scoped((own) =>
-        own(rawSealing(recipients, context, options, "Aes256Gcm")).sealOutside(BigInt(payloadLength), hash),
-      ),
-    )) as [Bytes, Bytes, bigint, Bytes, Bytes];
-    const key = await imported(rawKey, "encrypt");
-    still();
-    const envelope = new Uint8Array(Number(length));
-    envelope.set(front);
-    // The payload's full chunks as they are; the rest of it with the closing behind.
-    const full = Math.floor(payloadLength / CHUNK);
-    const rest = new Uint8Array(payloadLength - full * CHUNK + closing.length);
-    rest.set(payload.subarray(full * CHUNK));
-    rest.set(closing, payloadLength - full * CHUNK);
-    try {
-      await inFlight(nonces.length / NONCE, async (i) => {
-        still();
-        const text = i < full ? chunkOf(payload, i, CHUNK) : chunkOf(rest, i - full, CHUNK);
-        const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: chunkOf(nonces, i, NONCE), tagLength: 8 * TAG }, key, text);
-        envelope.set(new Uint8Array(sealed), front.length + i * (CHUNK + TAG));
-      });
-    } finally {
-      rest.fill(0);
-    }
-    return envelope;
-  });
+/** An envelope for {@link openOutside}, where that is the better way. */
+export function opensOutside(envelope: Uint8Array): Bytes | undefined {
+  return envelope.length < OPEN_FROM ? undefined : fixed(envelope);
 }
 
-/** Whether {@link openOutside} is worth a try. */
-export function opensOutside(envelope: Uint8Array): envelope is Bytes {
-  return envelope.length >= OPEN_FROM && isTaken(envelope);
+function fixed(bytes: Uint8Array): Bytes | undefined {
+  if (globalThis.crypto?.subtle === undefined) return undefined;
+  if (isFixed(bytes)) return bytes;
+  return bytes.length <= AT_ONCE ? undefined : bytes.slice();
 }
 
-/** Opens what is encrypted with AES-256-GCM; `undefined` if it is not, before any key was used. */
-export async function openOutside(
-  envelope: Bytes,
-  keys: Unlock,
-  context: SealContext,
-  options: OpenOptions,
-): Promise<Opened | undefined> {
-  const held = await run(() =>
-    scoped((own) => {
-      const opening = own(rawOpening(keys, context, options)).openOutside(envelope);
-      return opening === undefined ? undefined : new Held(opening);
-    }),
+/** Seals, with AES-256-GCM if nothing else was chosen. */
+export async function sealOutside(payload: Bytes, recipients: Recipients, context: SealContext, options: SealOptions): Promise<Bytes> {
+  const { length } = payload;
+  const aead = options.aead ?? "Aes256Gcm";
+  const sealing = await run(() =>
+    scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, { ...options, aead })), BigInt(length)))),
   );
-  if (held === undefined) return undefined;
-  const secrets: Bytes[] = [];
+  return sealWith(sealing, payload, length, options.sign !== undefined);
+}
+
+/** Opens. */
+export async function openOutside(envelope: Bytes, keys: Unlock, context: SealContext, options: OpenOptions): Promise<Opened> {
+  const opening = await newOpening(envelope, keys, context, options);
   try {
-    return await named(async () => {
-      const [frontLength, plainLength, tailLength, isSigned, rawKey, nonces] = call(() => held.object.parts()) as unknown as
-        [bigint, bigint, number, boolean, Bytes, Bytes];
-      const key = await imported(rawKey, "decrypt");
-      const sealed = envelope.subarray(Number(frontLength));
-      const decrypted = async (i: number) => {
-        const iv = chunkOf(nonces, i, NONCE);
-        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, tagLength: 8 * TAG }, key, chunkOf(sealed, i, CHUNK + TAG)));
-      };
-      // The end first: it tells how long the payload is, so that it gets a buffer of exactly that length.
-      const count = nonces.length / NONCE;
-      const ending = Math.max(Math.floor((Number(plainLength) - tailLength) / CHUNK), 0);
-      const end = new Uint8Array(Number(plainLength) - ending * CHUNK);
-      secrets.push(end);
-      for (let i = ending; i < count; i++) {
-        const text = await decrypted(i);
-        end.set(text, (i - ending) * CHUNK);
-        text.fill(0);
-      }
-      const tail = end.subarray(Math.max(end.length - tailLength, 0));
-      const length = Number(call(() => held.object.payloadLength(tail)));
-      const plaintext = new Uint8Array(length);
-      const closing = new Uint8Array(Number(plainLength) - length);
-      secrets.push(plaintext);
-      const place = (text: Uint8Array, at: number) => {
-        const split = Math.min(Math.max(length - at, 0), text.length);
-        plaintext.set(text.subarray(0, split), Math.min(at, length));
-        closing.set(text.subarray(split), Math.max(at - length, 0));
-        text.fill(0);
-      };
-      place(end, ending * CHUNK);
-      await inFlight(ending, async (i) => place(await decrypted(i), i * CHUNK));
-      const hash = isSigned ? await sha256(plaintext) : undefined;
-      const [signer, about] = call(() => held.object.finish(closing, hash)) as [string | undefined, RawAbout];
-      return new OpenedPayload(plaintext, {
-        ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
-        about: aboutOf(about),
-      });
-    });
-  } catch (error) {
-    for (const secret of secrets) secret.fill(0);
-    throw error;
+    return await openWith(opening, envelope);
   } finally {
-    held.free();
+    opening.free();
   }
 }
 
-/** WebCrypto is there (a page without TLS has none), and takes memory that nobody else can change or resize. */
-function isTaken(bytes: Uint8Array): boolean {
-  const { buffer } = bytes;
-  return globalThis.crypto?.subtle !== undefined && buffer instanceof ArrayBuffer && !("resizable" in buffer && buffer.resizable);
-}
-
-/** Piece number `i` of `whole`, in pieces of `length`. */
-function chunkOf(whole: Bytes, i: number, length: number): Bytes {
-  return whole.subarray(i * length, (i + 1) * length);
-}
-
-/** A key that cannot be read out again. */
-async function imported(raw: Bytes, usage: "encrypt" | "decrypt"): Promise<CryptoKey> {
+/** Opens, and seals anew to others. */
+export async function resealOutside(
+  envelope: Bytes,
+  keys: Unlock,
+  context: SealContext,
+  recipients: Recipients,
+  options: SealOptions & OpenOptions,
+): Promise<Bytes> {
+  const opening = await newOpening(envelope, keys, context, options);
   try {
-    return await crypto.subtle.importKey("raw", raw, "AES-GCM", false, [usage]);
+    const { plaintext, signer } = await openWith(opening, envelope);
+    try {
+      if (signer !== undefined && options.sign === undefined) throw misuse("the envelope is signed: reseal with a signer");
+      const sealing = call(() =>
+        scoped((own) => {
+          const sealing = own(rawSealing(recipients, context, options));
+          sealing.keeping(opening.object);
+          return new Held(new glue.SealOutside(sealing, BigInt(plaintext.length)));
+        }),
+      );
+      return await sealWith(sealing, plaintext, plaintext.length, options.sign !== undefined);
+    } finally {
+      plaintext.fill(0);
+    }
   } finally {
-    raw.fill(0);
+    opening.free();
+  }
+}
+
+/** Seals a payload of this length, and frees `sealing`. */
+async function sealWith(sealing: Held<glue.SealOutside>, payload: Bytes, length: number, isSigning: boolean): Promise<Bytes> {
+  const still = () => {
+    if (payload.length !== length) throw misuse("the payload was transferred while it was sealed");
+  };
+  let chunks: Chunks | undefined;
+  let rest: Bytes | undefined;
+  try {
+    const [front, sealedLength] = call(() => sealing.object.parts()) as unknown as [Bytes, bigint];
+    chunks = await Chunks.with(call(() => sealing.object.key()), "seal");
+    const envelope = new Uint8Array(Number(sealedLength));
+    envelope.set(front);
+    const body = envelope.subarray(front.length);
+    const full = Math.floor(length / CHUNK);
+    still();
+    const [hash] = await Promise.all([
+      isSigning ? sha256(payload) : undefined,
+      chunks.run(0, payload.subarray(0, full * CHUNK), body.subarray(0, full * SEALED_CHUNK)),
+    ]);
+    still();
+    const [zeros, tail] = call(() => {
+      sealing.object.count(BigInt(length));
+      return sealing.object.finish(hash);
+    }) as unknown as [bigint, Bytes];
+    const beyond = length - full * CHUNK;
+    rest = new Uint8Array(beyond + Number(zeros) + tail.length);
+    rest.set(payload.subarray(full * CHUNK));
+    rest.set(tail, beyond + Number(zeros));
+    await chunks.run(full, rest, body.subarray(full * SEALED_CHUNK));
+    return envelope;
+  } finally {
+    rest?.fill(0);
+    chunks?.free();
+    sealing.free();
+  }
+}
+
+function newOpening(envelope: Bytes, keys: Unlock, context: SealContext, options: OpenOptions): Promise<Held<glue.OpenOutside>> {
+  return run(() =>
+    scoped((own) => new Held(new glue.OpenOutside(envelope, BigInt(envelope.length), own(rawOpening(keys, context, options))))),
+  );
+}
+
+async function openWith(opening: Held<glue.OpenOutside>, envelope: Bytes): Promise<OpenedPayload> {
+  const secrets: Bytes[] = [];
+  const secret = (length: number) => {
+    const bytes = new Uint8Array(length);
+    secrets.push(bytes);
+    return bytes;
+  };
+  let chunks: Chunks | undefined;
+  try {
+    const [frontLength, plainLength, tailLength, isSigned, about] = call(() => opening.object.parts()) as unknown as
+      [bigint, bigint, number, boolean, RawAbout];
+    chunks = await Chunks.with(call(() => opening.object.key()), "open");
+    const sealed = envelope.subarray(Number(frontLength));
+    const total = Number(plainLength);
+    // The end first: it tells how long the payload is, so that it gets a buffer of exactly that length.
+    const ending = Math.floor(Math.max(total - tailLength, 0) / CHUNK);
+    const end = secret(total - ending * CHUNK);
+    await chunks.run(ending, sealed.subarray(ending * SEALED_CHUNK), end);
+    const tail = end.subarray(Math.max(end.length - tailLength, 0));
+    const length = Number(call(() => opening.object.payloadLength(tail)));
+    const plaintext = secret(length);
+    // What is payload alone goes where it belongs; what follows goes elsewhere, with the payload's last bytes before it.
+    const full = Math.min(Math.floor(length / CHUNK), ending);
+    const rest = secret(total - full * CHUNK);
+    rest.set(end, (ending - full) * CHUNK);
+    await chunks.run(0, sealed.subarray(0, full * SEALED_CHUNK), plaintext.subarray(0, full * CHUNK));
+    await chunks.run(full, sealed.subarray(full * SEALED_CHUNK, ending * SEALED_CHUNK), rest.subarray(0, (ending - full) * CHUNK));
+    const beyond = length - full * CHUNK;
+    plaintext.set(rest.subarray(0, beyond), full * CHUNK);
+    const hash = isSigned ? await sha256(plaintext) : undefined;
+    const signer = call(() => opening.object.finish(rest.subarray(beyond), hash));
+    end.fill(0);
+    rest.fill(0);
+    return new OpenedPayload(plaintext, {
+      ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
+      about: aboutOf(about),
+    });
+  } catch (error) {
+    for (const bytes of secrets) bytes.fill(0);
+    throw error;
+  } finally {
+    chunks?.free();
   }
 }
 
 async function sha256(bytes: Bytes): Promise<Bytes> {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
-
-/** Runs `work(0)` to `work(count - 1)`, some at a time. When it settles nothing is under way any more, also after a failure. */
-async function inFlight(count: number, work: (index: number) => Promise<void>): Promise<void> {
-  let next = 0;
-  const lane = async () => {
-    try {
-      while (next < count) await work(next++);
-    } catch (error) {
-      next = count;
-      throw error;
-    }
-  };
-  const lanes = await Promise.allSettled(Array.from({ length: IN_FLIGHT }, lane));
-  for (const settled of lanes) if (settled.status === "rejected") throw settled.reason;
-}
-
-/** WebCrypto's errors as this package's: a tag that is wrong is an `OperationError`. */
-async function named<T>(operation: () => Promise<T>): Promise<T> {
-  try {
-    return await operation();
-  } catch (cause) {
-    if (cause instanceof SealwireError) throw cause;
-    if (cause instanceof DOMException && cause.name === "OperationError") {
-      throw new SealwireError("Rejected", "rejected: the data was altered or cut short, or belongs to another context, part, signer or service");
-    }
-    throw new SealwireError("internal", "internal: WebCrypto failed, or no memory is left", { cause });
-  }
 }

@@ -1,9 +1,8 @@
-import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
 import { type SealContext, bare, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
-import { openOutside, opensOutside, sealOutside, sealsOutside } from "./outside.js";
+import { openOutside, opensOutside, resealOutside, sealOutside, sealsOutside } from "./outside.js";
 import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { join, split } from "./detached.js";
 import { Recipient, type Signer, makeSigner, rawRecipient } from "./recipient.js";
@@ -143,8 +142,8 @@ export async function seal(
   options = chosen(options, ...SEALING);
   const payload = payloadOf(plaintext);
   return stretching(recipients, (recipients) => {
-    if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
-    if (payload.length > AT_ONCE) return sealPieces(payload, recipients, context, options);
+    const large = sealsOutside(payload, options);
+    if (large !== undefined) return sealOutside(large, recipients, context, options);
     return run(() =>
       scoped((own) => own(rawSealing(recipients, context, options)).seal(payload) as Uint8Array<ArrayBuffer>),
     );
@@ -175,9 +174,8 @@ export async function open(
   options = chosen(options, ...OPENING);
   const sealed = bytes(envelope);
   return unlocking(keys, async (keys) => {
-    const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
-    if (outside !== undefined) return outside;
-    if (sealed.length > AT_ONCE) return openPieces(sealed, keys, context, options);
+    const large = opensOutside(sealed);
+    if (large !== undefined) return openOutside(large, keys, context, options);
     return run(() =>
       scoped((own) => {
         const opening = own(rawOpening(keys, context, options));
@@ -248,11 +246,17 @@ export async function reseal(
 ): Promise<Uint8Array<ArrayBuffer>> {
   options = chosen(options, ...SEALING, ...OPENING);
   const whole = bytes(envelope);
+  const large = opensOutside(whole);
+  if (large !== undefined) {
+    return unlocking(keys, (keys) =>
+      stretching(recipients, (recipients) => resealOutside(large, keys, context, recipients, options)),
+    );
+  }
   if (whole.length > MAX_RESEALED) throw new SealwireError("TooLarge", "too large: an envelope to be resealed in one step");
   return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(whole, opening));
 }
 
-/** The module holds it twice, and its payload. */
+/** Where the platform does not help, the module holds it twice, and its payload. */
 export const MAX_RESEALED = 512 * 1024 * 1024;
 
 /** As much as a header may have: the module's memory never shrinks, and has no room for every envelope. */

@@ -1,14 +1,16 @@
+import { type Bytes, CHUNK, Chunks, SEALED_CHUNK, isFixed, sealedLength, textLength } from "./chunks.js";
 import type { SealContext } from "./context.js";
 import { bare, bytes, chosen, unsigned } from "./context.js";
 import { SealwireError } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { Held, call, glue, load, scoped } from "./module.js";
+import { Held, call, glue, load, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
   type About, OPENING, type OpenOptions, type RawAbout, type Recipients, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing,
 } from "./seal.js";
+import { stretching, unlocking } from "./stretch.js";
 
-/** How much goes into the module at a time: its memory stays small, whatever the payload is. */
+/** How much is worked on at a time: memory stays small, whatever the payload is. */
 export const PIECE = 1 << 20;
 
 /** What to seal a stream with: that of {@link SealOptions}. It is padded only if its length is said. */
@@ -61,14 +63,57 @@ export function sealStream(
   options: SealStreamOptions = {},
 ): TransformStream<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> {
   options = chosen(options, "length", "signal", ...SEALING);
-  let stream: Held<glue.SealStream>;
+  let sealing!: Held<glue.SealOutside>;
+  let chunks!: Chunks;
+  let front: Bytes | undefined;
+  const waiting = new Waiting();
+  let next = 0;
+  /** Chunks of `text`, behind the envelope's front if that is still here. */
+  const sealed = async (text: Bytes, length: number) => {
+    const at = front?.length ?? 0;
+    const out = new Uint8Array(at + length);
+    if (front !== undefined) out.set(front);
+    front = undefined;
+    const first = next;
+    next += Math.ceil(length / SEALED_CHUNK);
+    await chunks.run(first, text, out.subarray(at));
+    return out;
+  };
+  const full = async (text: Bytes) => {
+    const ready = waiting.with(text);
+    const length = ready.length - (ready.length % CHUNK);
+    const out = length > 0 ? await sealed(ready.subarray(0, length), (length / CHUNK) * SEALED_CHUNK) : undefined;
+    waiting.keep(ready.subarray(length));
+    return out;
+  };
   return transform(options.signal, {
-    start: () => {
-      stream = newSealStream(recipients, context, options, options.length);
+    async start() {
+      const length = options.length === undefined ? undefined : unsigned(options.length);
+      sealing = await stretching(recipients, (recipients) =>
+        run(() => scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, options)), length)))),
+      );
+      [front] = call(() => sealing.object.parts()) as unknown as [Bytes];
+      chunks = await Chunks.with(call(() => sealing.object.key()), "seal");
     },
-    push: (piece) => stream.object.push(piece),
-    finish: () => stream.object.finish(),
-    free: () => stream?.free(),
+    async push(piece) {
+      call(() => {
+        if (options.sign === undefined) sealing.object.count(BigInt(piece.length));
+        else sealing.object.push(piece);
+      });
+      return full(piece);
+    },
+    async *finish() {
+      const [zeros, tail] = call(() => sealing.object.finish()) as unknown as [bigint, Bytes];
+      for (let left = Number(zeros); left > 0; left -= PIECE) yield full(new Uint8Array(Math.min(left, PIECE)));
+      yield full(tail);
+      const last = waiting.with(new Uint8Array());
+      yield sealed(last, sealedLength(last.length));
+    },
+    free() {
+      waiting.wipe();
+      (chunks as Chunks | undefined)?.free();
+      (sealing as Held<glue.SealOutside> | undefined)?.free();
+    },
   });
 }
 
@@ -87,32 +132,83 @@ export function sealStream(
  */
 export function openStream(keys: Unlock, context: SealContext, options: OpenStreamOptions = {}): OpenTransform {
   options = chosen(options, "signal", ...OPENING);
-  let stream: Held<glue.OpenStream>;
   const about = promise<About>();
   const finished = promise<Finished>();
-  let told = false;
-  const tell = () => {
-    const raw = told ? undefined : stream.object.about();
-    if (raw === undefined) return;
-    told = true;
-    about.resolve(aboutOf(raw as unknown as RawAbout));
+  let opening: Held<glue.OpenStreamOutside> | undefined;
+  let chunks!: Chunks;
+  let holdsBack = false;
+  const waiting = new Waiting();
+  let next = 0;
+  /** What of these chunks is payload. */
+  const opened = async (sealed: Bytes) => {
+    const text = new Uint8Array(textLength(sealed.length));
+    const first = next;
+    next += Math.ceil(sealed.length / SEALED_CHUNK);
+    await chunks.run(first, sealed, text);
+    if (!holdsBack || opening === undefined) return text;
+    const { object } = opening;
+    try {
+      return call(() => object.push(text)) as Bytes;
+    } finally {
+      text.fill(0);
+    }
+  };
+  /** How long the envelope's front is, once that is known; until then how much has to be there for another look. */
+  let frontLength: number | undefined;
+  let look = 0;
+  const begin = async (received: Bytes) => {
+    if (frontLength === undefined && received.length >= look) {
+      frontLength = call(() => glue.frontLen(received));
+      look = received.length + (received.length >> 2);
+    }
+    if (frontLength === undefined || received.length < frontLength) return false;
+    const front = received.subarray(0, frontLength);
+    opening = await unlocking(keys, (keys) =>
+      run(() => scoped((own) => new Held(new glue.OpenStreamOutside(front, own(rawOpening(keys, context, options)))))),
+    );
+    const { object } = opening;
+    const [holds, raw] = call(() => object.parts()) as unknown as [boolean, RawAbout];
+    holdsBack = holds;
+    chunks = await Chunks.with(call(() => object.key()), "open");
+    about.resolve(aboutOf(raw));
+    return true;
   };
   const { readable, writable } = transform(options.signal, {
-    start: () => {
-      stream = newOpenStream(keys, context, options);
+    async push(piece) {
+      let ready = waiting.with(piece);
+      if (opening === undefined) {
+        if (!(await begin(ready))) {
+          waiting.keep(ready);
+          return undefined;
+        }
+        ready = ready.subarray(frontLength);
+      }
+      // The last chunk is always short, so every full one can be opened at once.
+      const length = ready.length - (ready.length % SEALED_CHUNK);
+      const out = length > 0 ? await opened(ready.subarray(0, length)) : undefined;
+      waiting.keep(ready.subarray(length));
+      return out;
     },
-    push: (piece) => {
-      const plaintext = stream.object.push(piece);
-      tell();
-      return plaintext;
-    },
-    finish: () => {
-      const { plaintext, ...rest } = finishedOf(stream.object);
+    async *finish() {
+      let last = waiting.with(new Uint8Array());
+      look = 0;
+      if (opening === undefined && (await begin(last))) last = last.subarray(frontLength);
+      if (opening === undefined || textLength(last.length) < 0 || last.length === 0) {
+        throw new SealwireError("Truncated", "truncated: the input ends too early");
+      }
+      const held = opening;
+      const beginning = await opened(last);
+      const { plaintext, ...rest } = call(() => finishedOf(held.object));
+      yield beginning;
+      yield plaintext;
       finished.resolve(bare(rest));
-      return plaintext;
     },
-    free: () => stream?.free(),
-    failed: (reason) => {
+    free() {
+      waiting.wipe();
+      (chunks as Chunks | undefined)?.free();
+      opening?.free();
+    },
+    failed(reason) {
       about.reject(reason);
       finished.reject(reason);
     },
@@ -120,46 +216,61 @@ export function openStream(keys: Unlock, context: SealContext, options: OpenStre
   return { readable, writable, about: about.promise, finished: finished.promise };
 }
 
-/** A stream to seal with, inside the module. */
-export function newSealStream(
-  recipients: Recipients,
-  context: SealContext,
-  options: SealOptions,
-  length: number | bigint | undefined,
-): Held<glue.SealStream> {
-  return scoped((own) => {
-    const sealing = own(rawSealing(recipients, context, options));
-    return new Held(new glue.SealStream(sealing, length === undefined ? undefined : unsigned(length)));
-  });
-}
-
-/** A stream to open with, inside the module. */
-export function newOpenStream(keys: Unlock, context: SealContext, options: OpenOptions): Held<glue.OpenStream> {
-  return new Held(new glue.OpenStream(rawOpening(keys, context, options)));
-}
-
 /** The end of an envelope: the rest of the payload, and what is known of it. */
-export function finishedOf(stream: glue.OpenStream): Finished & { plaintext: Uint8Array<ArrayBuffer> } {
+function finishedOf(stream: glue.OpenStreamOutside): Finished & { plaintext: Bytes } {
   return scoped((own) => {
     const opened = own(stream.finish());
     const signer = opened.signer();
     return {
-      plaintext: opened.plaintext() as Uint8Array<ArrayBuffer>,
+      plaintext: opened.plaintext() as Bytes,
       ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
       about: aboutOf(opened.about() as unknown as RawAbout),
     };
   });
 }
 
+/** Bytes that wait for more. What it leaves behind is wiped. */
+class Waiting {
+  #bytes = new Uint8Array(2 * SEALED_CHUNK);
+  #length = 0;
+
+  /** What waits, and `piece` behind it, until the next call. */
+  with(piece: Bytes): Bytes {
+    if (this.#length === 0) return piece;
+    const length = this.#length + piece.length;
+    if (length > this.#bytes.length) {
+      const longer = new Uint8Array(Math.max(length, 2 * this.#bytes.length));
+      longer.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes.fill(0);
+      this.#bytes = longer;
+    }
+    this.#bytes.set(piece, this.#length);
+    return this.#bytes.subarray(0, length);
+  }
+
+  /** Lets this wait, the end of what {@link Waiting.with} gave, and nothing else. */
+  keep(end: Bytes): void {
+    if (end.length > this.#bytes.length) this.#bytes = new Uint8Array(end.length);
+    this.#bytes.set(end);
+    this.#bytes.fill(0, end.length);
+    this.#length = end.length;
+  }
+
+  wipe(): void {
+    this.#bytes.fill(0);
+    this.#length = 0;
+  }
+}
+
 interface Steps {
-  start(): void;
-  push(piece: Uint8Array): Uint8Array;
-  finish(): Uint8Array;
+  start?(): Promise<void>;
+  push(piece: Bytes): Promise<Bytes | undefined>;
+  finish(): AsyncIterable<Bytes | undefined>;
   free(): void;
   failed?(reason: unknown): void;
 }
 
-/** The steps as a `TransformStream`, each of them inside the module's care. */
+/** The steps as a `TransformStream`. */
 function transform(
   signal: AbortSignal | undefined,
   steps: Steps,
@@ -171,13 +282,18 @@ function transform(
     if (abort !== undefined) signal?.removeEventListener("abort", abort);
     steps.free();
   };
-  const attempt = <T>(operation: () => T): T => {
+  /** Nothing comes of what fails after the end. */
+  const attempt = async (operation: () => Promise<void>) => {
     try {
-      return call(operation);
-    } catch (error) {
-      if (!over) end();
-      steps.failed?.(error);
-      throw error;
+      await operation();
+    } catch (thrown) {
+      if (over) return;
+      end();
+      steps.failed?.(thrown);
+      throw thrown;
+    } finally {
+      // What was made meanwhile.
+      if (over) steps.free();
     }
   };
   const transformer: Transformer<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> & { cancel(reason: unknown): void } = {
@@ -189,25 +305,30 @@ function transform(
         controller.error(signal?.reason);
       };
       signal?.addEventListener("abort", abort);
-      await load().catch((error: unknown) => {
-        steps.failed?.(error);
-        throw error;
+      await attempt(async () => {
+        await load();
+        if (signal?.aborted) abort?.();
+        else await steps.start?.();
       });
-      if (signal?.aborted) abort();
-      else attempt(() => steps.start());
     },
     transform(chunk, controller) {
-      for (const piece of pieces(attempt(() => bytes(chunk)))) {
-        if (over) return;
-        const out = attempt(() => steps.push(piece));
-        if (out.length > 0) controller.enqueue(out as Uint8Array<ArrayBuffer>);
-      }
+      return attempt(async () => {
+        for (const piece of pieces(bytes(chunk))) {
+          if (over) return;
+          const out = await steps.push(isFixed(piece) ? piece : piece.slice());
+          if (!over && out !== undefined && out.length > 0) controller.enqueue(out);
+        }
+      });
     },
     flush(controller) {
-      if (over) return;
-      const out = attempt(() => steps.finish());
-      if (out.length > 0) controller.enqueue(out as Uint8Array<ArrayBuffer>);
-      end();
+      return attempt(async () => {
+        if (over) return;
+        for await (const out of steps.finish()) {
+          if (over) return;
+          if (out !== undefined && out.length > 0) controller.enqueue(out);
+        }
+        end();
+      });
     },
     cancel(reason) {
       if (over) return;
@@ -219,7 +340,7 @@ function transform(
 }
 
 /** Views of at most {@link PIECE} bytes. */
-export function* pieces(whole: Uint8Array): Generator<Uint8Array> {
+function* pieces(whole: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < whole.length; at += PIECE) yield whole.subarray(at, at + PIECE);
 }
 

@@ -9,7 +9,7 @@ mod seek;
 
 pub use io::{OpenReader, SealWriter};
 pub use open::OpenStream;
-pub use outside::{OutsideOpening, OutsideSealing};
+pub use outside::{OutsideOpenStream, OutsideOpening, OutsideSealStream, OutsideSealing};
 pub use range::{RangeOpener, RangeStart};
 pub use seal::SealStream;
 pub use seek::SeekReader;

@@ -128,7 +128,7 @@ impl OpenStream<'static> {
 }
 
 /// Wipes what was appended after `start`.
-fn take_back(plaintext: &mut Vec<u8>, start: usize) {
+pub(super) fn take_back(plaintext: &mut Vec<u8>, start: usize) {
     plaintext.get_mut(start..).unwrap_or_default().zeroize();
     plaintext.truncate(start);
 }
@@ -212,7 +212,7 @@ impl BodyStream {
 
 /// Tells the payload from what follows it, without knowing where the end is: holds back what may be length field and
 /// signature, and counts zeros that may be padding.
-struct Release {
+pub(super) struct Release {
     layout: Layout,
     /// The last bytes seen, as many as may be length field and signature; with room for a piece before them.
     tail: Zeroizing<Vec<u8>>,
@@ -223,12 +223,12 @@ struct Release {
 }
 
 impl Release {
-    fn new(layout: Layout) -> Self {
+    pub(super) fn new(layout: Layout) -> Self {
         Self { layout, tail: Zeroizing::default(), zeros: 0, released: 0, hash: PayloadHash::default() }
     }
 
     /// `out[start..]` is new plaintext. Leaves there what is certain to be payload.
-    fn hold_back(&mut self, out: &mut Vec<u8>, start: usize) {
+    pub(super) fn hold_back(&mut self, out: &mut Vec<u8>, start: usize) {
         if self.layout.tail_len() == 0 {
             self.released += (out.len() - start) as u64;
             return;
@@ -267,7 +267,7 @@ impl Release {
     }
 
     /// At the end: the payload's last zeros come out, the hash of the payload and the tail are left.
-    fn finish(&mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Zeroizing<Vec<u8>>)> {
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(PayloadHash, Zeroizing<Vec<u8>>)> {
         if self.tail.len() < self.layout.tail_len() {
             return Err(Error::Rejected);
         }

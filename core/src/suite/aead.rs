@@ -95,18 +95,16 @@ impl AeadKey {
     /// Opens into `out`: false, and `out` zeroed, unless the tag is right and `out` is 16 bytes shorter than `sealed`.
     pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
         let Some((text, tag)) = sealed.split_last_chunk() else { return false };
-        if text.len() != out.len() {
-            return false;
-        }
-        out.copy_from_slice(text);
-        self.open_in_place(nonce, aad, out, tag)
+        text.len() == out.len() && self.open_into(nonce, aad, text, tag, out)
     }
 }
 
-/// Both backends have the same two operations:
+/// Both backends have the same operations:
 ///
 /// - `seal(nonce, aad, buffer)`: `buffer` is plaintext followed by 16 bytes of room for the tag;
-/// - `open_in_place(nonce, aad, text, tag)`: false, and `text` zeroed, unless the tag is right.
+/// - `seal_into(nonce, aad, text, sealed)`: the same from elsewhere; `sealed` is 16 bytes longer than `text`;
+/// - `open_in_place(nonce, aad, text, tag)`: false, and `text` zeroed, unless the tag is right;
+/// - `open_into(nonce, aad, text, tag, out)`: the same into another buffer of the same length.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) mod with_ring {
     use super::{Aead, HpkeAead, Key, TAG_LEN};
@@ -142,6 +140,23 @@ pub(super) mod with_ring {
                 Some(tag) => room.copy_from_slice(tag.as_ref()),
                 None => text.fill(0),
             }
+        }
+
+        pub(crate) fn seal_into(&self, nonce: [u8; 12], aad: &[u8], text: &[u8], sealed: &mut [u8]) {
+            sealed.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            self.seal(nonce, aad, sealed);
+        }
+
+        pub(crate) fn open_into(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            text: &[u8],
+            tag: &[u8; TAG_LEN],
+            out: &mut [u8],
+        ) -> bool {
+            out.copy_from_slice(text);
+            self.open_in_place(nonce, aad, out, tag)
         }
 
         pub(crate) fn open_in_place(
@@ -214,6 +229,37 @@ pub(super) mod with_rustcrypto {
                 Ok(tag) => room.copy_from_slice(&tag),
                 Err(_) => text.fill(0),
             }
+        }
+
+        /// ChaCha20-Poly1305 works from one buffer into another.
+        pub(crate) fn seal_into(&self, nonce: [u8; 12], aad: &[u8], text: &[u8], sealed: &mut [u8]) {
+            let Self::ChaCha(key) = self else {
+                sealed.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+                return self.seal(nonce, aad, sealed);
+            };
+            let Some((out, room)) = sealed.split_last_chunk_mut::<TAG_LEN>() else { return };
+            if chacha::encrypt_detached(key, text, out, room, aad, &nonce).is_err() {
+                out.fill(0);
+            }
+        }
+
+        pub(crate) fn open_into(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            text: &[u8],
+            tag: &[u8; TAG_LEN],
+            out: &mut [u8],
+        ) -> bool {
+            let Self::ChaCha(key) = self else {
+                out.copy_from_slice(text);
+                return self.open_in_place(nonce, aad, out, tag);
+            };
+            let opened = chacha::decrypt_detached(key, out, text, tag, aad, &nonce).is_ok();
+            if !opened {
+                out.fill(0);
+            }
+            opened
         }
 
         pub(crate) fn open_in_place(

@@ -56,11 +56,17 @@ fn check_aead(algorithm: &'static str, aead: Aead) {
             rustcrypto.open_in_place(nonce, &aad, &mut out[1], tag),
         ];
         assert_eq!(opened, [is_valid(&case); 2], "{case}");
+        let mut other = vec![1; text.len()];
+        assert_eq!(rustcrypto.open_into(nonce, &aad, text, tag, &mut other), is_valid(&case), "{case}");
+        assert_eq!(other, out[1], "{case}");
         if is_valid(&case) {
             assert_eq!(out, [msg.clone(), msg.clone()], "{case}");
             let mut buffers = [[msg.as_slice(), &[0; 16]].concat(), [msg.as_slice(), &[0; 16]].concat()];
             ring.seal(nonce, &aad, &mut buffers[0]);
             rustcrypto.seal(nonce, &aad, &mut buffers[1]);
+            let mut other = vec![1; sealed.len()];
+            rustcrypto.seal_into(nonce, &aad, &msg, &mut other);
+            assert_eq!(other, sealed, "{case}");
             assert_eq!(buffers, [sealed.clone(), sealed], "{case}");
         } else {
             assert!(out.iter().flatten().all(|&byte| byte == 0), "unauthenticated bytes were left: {case}");
