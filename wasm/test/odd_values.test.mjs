@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
   Identity, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
-  open, openStream, reseal, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText, verifyRequest,
+  open, openStream, reseal, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText,
 } from "../dist/esm/node.js";
-import { ServiceKeys, createGateway, createService } from "../dist/esm/server.js";
+import { ServiceKeys, createGateway, createService, verifyRequest } from "../dist/esm/server.js";
 
 const context = new SealContext("notes", "17");
 const refused = (code) => (error) => {

@@ -120,12 +120,12 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
     // A stream is not the platform's to read: what is sent is made of it.
     const request = new Request(input, stream === undefined ? init : rest);
     if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
-    const asked = new Asked(request, rest.headers, sealwire);
+    const asked = new Asked(request, input, rest.headers, sealwire);
     try {
       await load();
       asked.signal.throwIfAborted();
       const uploads = stream !== undefined && rest.duplex === "half" && canUpload();
-      const body = uploads ? undefined : await wholeBody(request, given, stream, maxBody);
+      const body = uploads ? undefined : await asked.unlessAborted(wholeBody(request, given, stream, maxBody));
       asked.signal.throwIfAborted();
       // After a trap there is a new instance, and the policy has to get there.
       if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody)));
@@ -150,11 +150,16 @@ function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number):
 
 /** A request as the app made it. */
 class Asked {
+  /** Those that wait. Nothing else holds what waits for what never comes, and a signal that was collected with it never aborts. */
+  static readonly #waiting = new Set<Asked>();
+
   readonly signal: AbortSignal;
   readonly fields: Headers;
 
   constructor(
     readonly request: Request,
+    /** What the request was made of: its signal follows that one's, as long as that one is there. */
+    readonly input: RequestInfo | URL,
     fields: HeadersInit | undefined,
     readonly options: CallOptions,
   ) {
@@ -190,9 +195,11 @@ class Asked {
       abort = () => reject(this.signal.reason);
     });
     this.signal.addEventListener("abort", abort);
+    Asked.#waiting.add(this);
     try {
       return await Promise.race([coming, aborted]);
     } finally {
+      Asked.#waiting.delete(this);
       this.signal.removeEventListener("abort", abort);
     }
   }
