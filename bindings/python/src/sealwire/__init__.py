@@ -9,6 +9,8 @@ Seal bytes to people, open them again, and let nobody in between read them. Post
 - `MemoryStore`, `FileStore`, ``sealwire.keyring``: where keys are kept
 """
 
+from importlib.metadata import version as _version
+
 from ._error import (
     Expired, Internal, InvalidKey, Malformed, Misuse, NetworkFailed, NotRecipient, Rejected, Replayed, SealwireError, StoreFailed, TooLarge,
     Truncated, Unsealed, Unsupported,
@@ -27,7 +29,7 @@ from .seal import (
 from .stores import FileStore, MemoryStore, SecretStore
 from .stream import OpenReader, OpenStream, SealStream, SealWriter, SeekReader, open_chunks, seal_chunks
 
-__version__ = "0.1.0"
+__version__ = _version("sealwire")
 
 __all__ = [
     "About", "Aead", "Anonymous", "CallEvent", "CallOptions", "ContentKey", "ContextField", "Expired", "FileStore", "Header", "Identity",
