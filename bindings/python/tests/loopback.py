@@ -156,7 +156,7 @@ class EchoApp:
         if request.method == "PUT":
             self.store[id] = await request.body()
             return Response(status_code=201)
-        return Response(self.store[id]) if id in self.store else Response(status_code=404)
+        return Response(self.store[id], media_type="application/vnd.sealwire") if id in self.store else Response(status_code=404)
 
     async def websocket(self, websocket: WebSocket) -> None:
         await websocket.accept()

@@ -81,17 +81,23 @@ class Passing:
     """Opens an answer's body while it arrives."""
 
     def __init__(self, raw: ffi.Call) -> None:
-        self._raw = raw
+        self._raw: ffi.Call | None = raw
 
     def push(self, piece: bytes) -> bytes:
-        return call(self._raw._pass, piece)
+        return call(self._running()._pass, piece)
 
     def finish(self) -> bytes:
         """Only after this is it certain that nothing was cut off."""
-        return call(self._raw.pass_end)
+        return call(self._running().pass_end)
 
-    def broke(self) -> None:
-        call(self._raw.broke)
+    def _running(self) -> ffi.Call:
+        if self._raw is None:
+            raise misuse("a body that was closed")
+        return self._raw
+
+    def drop(self) -> None:
+        """Gives up. Without a call of the library, since this may be while garbage is collected."""
+        self._raw = None
 
 
 class Caller:
@@ -123,7 +129,7 @@ class Caller:
     def steps(
         self, method: str, url: str, fields: Iterable[tuple[bytes, bytes]], body: bytes | type[Streamed] | None, options: CallOptions | None
     ) -> Steps:
-        """The steps of one call. Close them if the network fails or the app gives up."""
+        """The steps of one call. Close them if the network fails or the app gives up: the call then ends, since nobody has it any more."""
         options = CallOptions() if options is None else options
         if not isinstance(options, CallOptions):
             raise misuse("what a request says of itself is CallOptions")
@@ -151,26 +157,19 @@ class Caller:
 
 
 def _steps(running: ffi.Call, step: ffi.CallStep) -> Steps:
-    ended = False
-    try:
-        while True:
-            if isinstance(step, ffi.CallStep.SEND):
-                upload = None if step.upload is None else Upload(step.upload)
-                head = yield Send(step.method, step.url, _fields_of(step.fields), step.body, upload)
-                assert isinstance(head, Head)
-                fields = [raw_field(name, value) for name, value in head.fields]
-                step = call(running.answered, head.status, fields, head.redirected)
-            elif isinstance(step, ffi.CallStep.READ):
-                piece = yield Read()
-                assert piece is None or isinstance(piece, bytes)
-                step = call(running.finish, now()) if piece is None else call(running.read, piece)
-            else:
-                answer = _answer(running, step)
-                ended = True
-                return answer
-    finally:
-        if not ended:
-            call(running.broke)
+    while True:
+        if isinstance(step, ffi.CallStep.SEND):
+            upload = None if step.upload is None else Upload(step.upload)
+            head = yield Send(step.method, step.url, _fields_of(step.fields), step.body, upload)
+            assert isinstance(head, Head)
+            fields = [raw_field(name, value) for name, value in head.fields]
+            step = call(running.answered, head.status, fields, head.redirected)
+        elif isinstance(step, ffi.CallStep.READ):
+            piece = yield Read()
+            assert piece is None or isinstance(piece, bytes)
+            step = call(running.finish, now()) if piece is None else call(running.read, piece)
+        else:
+            return _answer(running, step)
 
 
 def _answer(running: ffi.Call, step: ffi.CallStep) -> Answer:

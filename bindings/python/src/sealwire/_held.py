@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Generic, NoReturn, TypeVar
 
 from ._error import misuse
+from ._ffi import sealwire as ffi
 
 Raw = TypeVar("Raw")
 Self = TypeVar("Self", bound="Held[Any]")
@@ -53,3 +54,28 @@ class Closing(Held[Raw]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _gone_is_gone(kind: Any) -> None:
+    """Lets what is used after its end say `Misuse`.
+
+    Garbage that refers to itself is finalised in any order: the finaliser of a file or a generator may come after that of the library's object
+    which it has, whose handle would then point to what is freed.
+    """
+    delete, clone = kind.__del__, kind._uniffi_clone_handle
+
+    def deleted(self: Any) -> None:
+        delete(self)
+        self.__dict__.pop("_handle", None)
+
+    def cloned(self: Any) -> Any:
+        if "_handle" not in self.__dict__:
+            raise misuse("it is closed")
+        return clone(self)
+
+    kind.__del__, kind._uniffi_clone_handle = deleted, cloned
+
+
+for _kind in list(vars(ffi).values()):
+    if "_uniffi_clone_handle" in getattr(_kind, "__dict__", {}):
+        _gone_is_gone(_kind)

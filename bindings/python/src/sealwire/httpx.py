@@ -216,13 +216,13 @@ class _SyncPassing(httpx.SyncByteStream):
                 if content := self._passing.push(piece):
                     yield content
         except httpx.TransportError as error:
-            self._passing.broke()
+            self._passing.drop()
             _broke(error, self._request)
         if content := self._passing.finish():
             yield content
 
     def close(self) -> None:
-        self._passing.broke()
+        self._passing.drop()
         self._close()
 
 
@@ -314,13 +314,13 @@ class _AsyncPassing(httpx.AsyncByteStream):
                 if content := self._passing.push(piece):
                     yield content
         except httpx.TransportError as error:
-            self._passing.broke()
+            self._passing.drop()
             _broke(error, self._request)
         if content := self._passing.finish():
             yield content
 
     async def aclose(self) -> None:
-        self._passing.broke()
+        self._passing.drop()
         await self._close()
 
 

@@ -174,9 +174,10 @@ class _Driver:
         outer = requests.PreparedRequest()
         content: Any = (step.body or None) if step.upload is None else self._sealing(step.upload, step.body)
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in step.fields}
-        outer.prepare(method=step.method, headers=headers)
-        # As it stands: requests would write it anew.
+        # Step by step, since `prepare` would write the URL anew.
+        outer.prepare_method(step.method)
         outer.url = step.url
+        outer.prepare_headers(headers)
         outer.prepare_body(content, None)
         try:
             answer = self._adapter.send(outer, stream=True, **self._sending)
@@ -199,7 +200,7 @@ class _Driver:
             content = io.BytesIO(answer.body)
         else:
             content = _PassingBody(answer.body, answer.passing, self._pieces, self._close)
-        raw = urllib3.HTTPResponse(
+        raw = _Raw(
             body=content,
             headers=urllib3.HTTPHeaderDict([(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.fields]),
             status=answer.status,
@@ -226,6 +227,27 @@ def _received(raw: Any, request: requests.PreparedRequest) -> Iterator[bytes]:
         raise _broke(error, request) from error
 
 
+class _Raw(urllib3.HTTPResponse):
+    """What requests reads: errors of ours stay what they are, and what failed goes on failing."""
+
+    _failure: SealwireError | None = None
+
+    def read(self, *arguments: Any, **options: Any) -> bytes:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return super().read(*arguments, **options)
+        except SealwireError as error:
+            self._failure = error
+            raise
+        except urllib3.exceptions.HTTPError as error:
+            # Which of our errors are requests' own kind, urllib3 takes for the network's.
+            if isinstance(error.__cause__, SealwireError):
+                self._failure = error.__cause__
+                raise error.__cause__ from error.__cause__.__cause__
+            raise
+
+
 class _PassingBody(io.RawIOBase):
     """A response's body, opened while it arrives."""
 
@@ -235,25 +257,15 @@ class _PassingBody(io.RawIOBase):
         self._pieces = pieces
         self._close_outer = close
         self._ended = False
-        self._failure: SealwireError | None = None
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int:
         while not self._ready and not self._ended:
-            # What failed goes on failing: an end behind an error would look like a whole body.
-            if self._failure is not None:
-                raise self._failure
-            try:
-                piece = next(self._pieces, None)
-                self._ended = piece is None
-                self._ready = memoryview(self._passing.finish() if piece is None else self._passing.push(piece))
-            except SealwireError as error:
-                self._failure = error
-                self._ended = False
-                self._passing.broke()
-                raise
+            piece = next(self._pieces, None)
+            self._ready = memoryview(self._passing.finish() if piece is None else self._passing.push(piece))
+            self._ended = piece is None
         taken = self._ready[: len(buffer)]
         buffer[: len(taken)] = taken
         self._ready = self._ready[len(taken) :]
@@ -261,7 +273,7 @@ class _PassingBody(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._passing.broke()
+            self._passing.drop()
             self._close_outer()
         super().close()
 
