@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,10 +19,7 @@ from sealwire.requests import SealedAdapter
 
 PEER = os.environ.get("SEALWIRE_PEER", "")
 if not PEER:
-    # Named, not skipped: the command that runs everything sets it.
-    print("SEALWIRE_PEER is not set: nothing is tested against Rust", file=sys.stderr)
-    collect_ignore = ["test_peer.py"]
-    pytest.skip("SEALWIRE_PEER is not set", allow_module_level=True)
+    pytest.skip("SEALWIRE_PEER is not set: bindings/python/build sets it", allow_module_level=True)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +45,7 @@ def test_httpx_calls_rust(rust: dict[str, str], device: Identity, streamed: bool
             assert answer.status_code == 200
             assert answer.text.startswith(method) and "/notes/1?a=b%20c" in answer.text and answer.content.endswith(body)
         assert calls.get(f"{rust['origin']}/status/404").status_code == 404
-        if streamed:
+        if streamed and not sign:
             with calls.stream("GET", f"{rust['origin']}/events") as answer:
                 assert answer.read().count(b"data:") == 2
             upload = calls.post(f"{rust['origin']}/upload", content=iter([bytes(50_000)] * 20))
