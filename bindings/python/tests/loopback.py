@@ -220,7 +220,7 @@ class Between(httpx.BaseTransport):
 
         def forward() -> httpx.Response:
             response = self.inner.handle_request(request)
-            body = b"".join(response.stream)  # type: ignore[union-attr, arg-type]
+            body = b"".join(response.stream)  # type: ignore[arg-type]
             response.close()
             fields = [(name, value) for name, value in response.headers.raw if name.lower() != b"transfer-encoding"]
             return httpx.Response(response.status_code, headers=fields, stream=httpx.ByteStream(body))

@@ -25,7 +25,7 @@ def session(service: Service, adapter: requests.adapters.HTTPAdapter | None = No
 
 @pytest.mark.parametrize("kind", ["whole", "streamed", "tunnel"])
 def test_calls(service: Service, kind: str) -> None:
-    rule = {"exchange": Tunnel(f"{service.origin}{TUNNEL}") if kind == "tunnel" else True, "streamed": kind == "streamed", "sign": True}
+    rule: dict[str, Any] = {"exchange": Tunnel(f"{service.origin}{TUNNEL}") if kind == "tunnel" else True, "streamed": kind == "streamed", "sign": True}
     with session(service, **rule) as calls:
         for method, path, body in [
             ("GET", "/echo?a=b%20c&d=%27", None),
@@ -103,7 +103,7 @@ class Bent(requests.adapters.HTTPAdapter):
         answer.status_code = status
         answer.raw.headers.update(headers)
         kept = bytes(content) if body is None else body
-        answer.raw.stream = lambda *_, **__: iter([kept])
+        answer.raw.stream = lambda *_, **__: iter([kept])  # type: ignore[method-assign]
         return answer
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keyring.backend
 import keyring.errors
@@ -60,7 +61,7 @@ class Table:
 
 @pytest.fixture(params=["memory", "passphrase", "key", "keyring", "own"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> SecretStore:
-    kinds = {
+    kinds: dict[str, Any] = {
         "memory": MemoryStore,
         "passphrase": lambda: FileStore(tmp_path, passphrase=Passphrase("seven words", memory=8192, passes=1, lanes=1)),
         "key": lambda: FileStore(tmp_path, key=SymmetricKey.generate()),
@@ -114,7 +115,8 @@ def test_files_are_sealed(tmp_path: Path) -> None:
     for name in ("", "../up", ".hidden", "x" * 65, "A"):
         with pytest.raises(Misuse):
             store.save(name, b"x")
-    for options in ({}, {"key": key, "passphrase": Passphrase("x")}):
+    both: list[dict[str, Any]] = [{}, {"key": key, "passphrase": Passphrase("x")}]
+    for options in both:
         with pytest.raises(Misuse):
             FileStore(tmp_path, **options)
 

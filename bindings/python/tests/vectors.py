@@ -16,13 +16,15 @@ from sealwire import (
 from sealwire.keys import Unlock
 
 CHUNK = 16 * 1024
-FOLDERS = [Path(__file__).parents[3] / "tests/vectors/envelope", *filter(None, [os.environ.get("SEALWIRE_VECTORS")])]
+FOLDERS = [Path(__file__).parents[3] / "tests/vectors/envelope"]
+if folder := os.environ.get("SEALWIRE_VECTORS"):
+    FOLDERS.append(Path(folder))
 
 __all__ = ["cases", "judge", "load"]
 
 
 def cases() -> list[Path]:
-    return sorted(path for folder in FOLDERS for path in Path(folder).glob("*.json"))
+    return sorted(path for folder in FOLDERS for path in folder.glob("*.json"))
 
 
 def judge(vector: dict[str, Any]) -> str:

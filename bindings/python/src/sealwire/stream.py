@@ -298,6 +298,11 @@ class OpenReader(io.BufferedIOBase):
         self._ended = False
         self._failure: SealwireError | None = None
 
+    @property
+    def name(self) -> object:
+        """What the file below is called."""
+        return getattr(self._file, "name", None)
+
     def readable(self) -> bool:
         """Yes, until it is closed."""
         self._check()
@@ -412,6 +417,11 @@ class SeekReader(io.BufferedIOBase):
             raise misuse("a range that is not there")
         wanted = ffi.Range(start=start, end=end)
         return call(self._opener.open, wanted, self._sealed(call(self._opener.sealed, wanted)))
+
+    @property
+    def name(self) -> object:
+        """What the file below is called."""
+        return getattr(self._file, "name", None)
 
     def readable(self) -> bool:
         """Yes, until it is closed."""
