@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, Union, runtime_checkable
 
 from ._bytes import BytesLike, as_bytes
-from ._error import call, calling_back
+from ._error import call, calling_back, misuse
 from ._ffi import sealwire as ffi
 from ._held import Closing, Held
 from .stores import SecretStore, raw_store
@@ -120,7 +120,8 @@ class Identity(Closing[ffi.Identity]):
     block, gives them up to be wiped. The public half, to be given to everybody, is `Identity.recipient`. Source: SPEC §10.
     """
 
-    __slots__ = ()
+    __slots__ = ("_alone",)
+    _alone: ffi.Keyring | None
 
     def __init__(self) -> None:
         raise TypeError("an identity comes of Identity.generate, parse or load")
@@ -165,6 +166,23 @@ class Identity(Closing[ffi.Identity]):
     def signer(self) -> Signer:
         """The public signing key: what readers list in ``expect``."""
         return str.__new__(Signer, call(self._raw.signer))
+
+    def close(self) -> None:
+        """Gives it up, as every key."""
+        super().close()
+        self._alone = None
+
+    def _keyring(self) -> ffi.Keyring:
+        """One with nothing but this, made once."""
+        raw = self._raw
+        alone = getattr(self, "_alone", None)
+        if alone is None:
+            alone = self._alone = call(ffi.Keyring, [_raw_key(self)])
+        # Another thread may have closed it meanwhile.
+        if self._held is not raw:
+            self._alone = None
+            raise misuse("it is closed")
+        return alone
 
     def reveal(self) -> bytes:
         """The **secret** text form, ``sealwire-identity1…``, as 130 bytes of ASCII. Python cannot wipe them."""
@@ -280,6 +298,8 @@ class RawService(ffi.KeyService):
 
 def raw_keyring(keys: Unlock) -> ffi.Keyring:
     """The keys for the library."""
+    if isinstance(keys, Identity):
+        return keys._keyring()
     return keys._raw if isinstance(keys, Keyring) else call(ffi.Keyring, [_raw_key(keys)])
 
 
