@@ -31,7 +31,7 @@ async fn serve(signers: &[&str]) {
             return layer;
         }
         let verifier = RequestVerifier::new(signers, OriginPolicy::default());
-        layer.verify(verifier).unsigned("/{rest..}").unwrap().signed_only("/store/{id}").unwrap()
+        layer.verify(verifier).signed_only("/store/{id}").unwrap().unsigned("/{rest..}").unwrap()
     })
     .await;
     println!(

@@ -1,0 +1,23 @@
+"""Bytes on their way in."""
+
+from __future__ import annotations
+
+from typing import Union
+
+BytesLike = Union[bytes, bytearray, memoryview]
+"""``bytes`` are handed to the library without a copy, the others with one."""
+
+
+def as_bytes(given: BytesLike) -> bytes:
+    """The same as `bytes`, without a copy if they are."""
+    if type(given) is bytes:
+        return given
+    # Not whatever `bytes` takes: of a number it would make zeros.
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    raise TypeError(f"a bytes-like object is wanted, not {type(given).__name__}")
+
+
+def as_payload(given: BytesLike | str) -> bytes:
+    """A payload: text is its UTF-8."""
+    return given.encode() if isinstance(given, str) else as_bytes(given)

@@ -1,0 +1,46 @@
+"""Who sent a request: signatures by themselves, without a policy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlsplit
+
+from ._bytes import BytesLike, as_bytes
+from ._error import call
+from ._ffi import sealwire as ffi
+from .keys import Identity
+
+__all__ = ["sign_request"]
+
+
+def sign_request(
+    method: str,
+    url: str,
+    identity: Identity,
+    *,
+    fields: Iterable[tuple[str, str | bytes]] = (),
+    body: BytesLike = b"",
+    cover: Sequence[str] = (),
+    now: int | None = None,
+) -> list[tuple[str, bytes]]:
+    """Signs a request (RFC 9421, Ed25519): all of its fields, those given and ``content-digest``, ``signature-input`` and ``signature``.
+
+    ``url`` is absolute, as the request line will have it. Method, authority, path, query, content type and body are covered, and ``authorization``
+    and ``cookie`` if they are there; ``cover`` names fields to be signed besides. ``now`` is Unix seconds. Source: SPEC §21.
+    """
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if "?" in url.split("#", 1)[0] else "")
+    request = ffi.Unsigned(
+        method=method, origin=f"{parts.scheme}://{parts.netloc}", path_and_query=target, fields=[raw_field(name, value) for name, value in fields]
+    )
+    signed = call(ffi.sign_request, request, identity._raw, list(cover), as_bytes(body), int(time.time()) if now is None else now)
+    return [(field.name, field.value) for field in signed]
+
+
+def raw_field(name: str | bytes, value: str | bytes) -> ffi.Field:
+    """A field line for the library."""
+    return ffi.Field(
+        name=name.decode("latin-1") if isinstance(name, bytes) else name,
+        value=value.encode("latin-1") if isinstance(value, str) else value,
+    )

@@ -1,0 +1,322 @@
+"""The middleware as a gateway, around FastAPI, with other people's caches, and with what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import socket
+import time
+from collections.abc import Awaitable
+from typing import Annotated, Any
+
+import fastapi
+import httpx
+import pytest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from loopback import Between, EchoApp, Service, serving
+from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed
+from sealwire._ffi import sealwire as ffi
+from sealwire.asgi import MemoryReplayCache, Mounted, SealwireMiddleware, ServiceKeys, Verify, sender
+from sealwire.httpx import SealedTransport
+
+
+def calling(service: Service, between: httpx.BaseTransport | None = None, **rule: Any) -> httpx.Client:
+    return httpx.Client(transport=SealedTransport(service.policy(**rule), identity=service.device, transport=between), timeout=10)
+
+
+def test_a_gateway_in_front(device: Identity, stranger: Identity) -> None:
+    """It verifies with public keys alone; behind it the exchange stays closed, and is opened by the service."""
+    service = Service(device)
+    events: list[Any] = []
+
+    async def forward(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        seen.append(sender(scope))
+        request = Request(scope, receive)
+        async with httpx.AsyncClient() as onward:
+            target = scope["raw_path"].decode() + ("?" + scope["query_string"].decode() if scope["query_string"] else "")
+            headers = [(name, value) for name, value in scope["headers"] if name not in (b"host", b"content-length")]
+            body = await request.body()
+            answer = await onward.request(scope["method"], f"http://127.0.0.1:{service.port}{target}", headers=headers, content=body)
+        fields = {name: value for name, value in answer.headers.items() if name not in ("transfer-encoding", "content-length")}
+        await Response(answer.content, answer.status_code, fields)(scope, receive, send)
+
+    seen: list[Signer | None] = []
+    port = _port()
+    outside = f"http://127.0.0.1:{port}"
+    service = Service(device, origin=outside)
+    gateway = SealwireMiddleware(forward, origin=outside, verify=Verify([device.signer]), plain=["/health"], observer=events.append)
+    with service.running(), serving(gateway, port):
+        between = Between()
+        with calling(service, between) as calls:
+            answer = calls.post(f"{outside}/echo", content=b"hello")
+        assert answer.text == "POST /echo hello" and answer.headers["x-signer"] == device.signer
+        assert device.signer in seen
+        # The gateway lets it through once.
+        request = between.passed[0]
+        assert httpx.post(request.url, content=request.content, headers=request.headers).status_code != 200
+        assert httpx.get(f"{outside}/echo").status_code == 401
+        assert httpx.get(f"{outside}/health").text == "well"
+        with httpx.Client(transport=SealedTransport(service.policy(), identity=stranger)) as other, pytest.raises(Unsealed):
+            other.get(f"{outside}/echo")
+    assert len(service.echo.calls) == 1
+    assert {"ok", "Replayed"} <= {event.code for event in events}
+
+
+def _port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_fastapi(device: Identity) -> None:
+    app = fastapi.FastAPI()
+    notes: dict[str, str] = {}
+
+    @app.put("/notes/{id}", status_code=204)
+    async def put(id: str, text: Annotated[str, fastapi.Body(embed=True)], request: Request) -> None:
+        notes[id] = f"{text} by {sender(request)}"
+
+    @app.get("/notes/{id}")
+    async def get(id: str) -> dict[str, str]:
+        return {"text": notes[id]}
+
+    @app.get("/url")
+    async def url(request: Request) -> str:
+        return str(request.url_for("get", id="1"))
+
+    port = _port()
+    origin = f"http://127.0.0.1:{port}"
+    identity = Identity.generate(kem=Kem.X25519)
+    app.add_middleware(
+        SealwireMiddleware, origin=origin, keys=ServiceKeys.generate(kem=Kem.X25519), identity=identity, verify=Verify([device.signer])
+    )
+    policy = Policy([Rule(origin, "/{rest..}", exchange=True, sign=True)], {origin: identity.recipient.pin})
+    with serving(app, port), httpx.Client(transport=SealedTransport(policy, identity=device)) as calls:
+        assert calls.put(f"{origin}/notes/1", json={"text": "noon"}).status_code == 204
+        assert calls.get(f"{origin}/notes/1").json() == {"text": f"noon by {device.signer}"}
+        assert calls.get(f"{origin}/url").json() == f"{origin}/notes/1"
+        assert calls.put(f"{origin}/notes/1", json={}).status_code == 422
+        # What the app raises is said sealed: the framework's own page, further out, would be plain.
+        assert calls.get(f"{origin}/notes/2").status_code == 500
+        assert httpx.get(f"{origin}/notes/1").status_code == 401
+        assert httpx.get(f"{origin}/.well-known/sealwire-keys").headers["content-type"] == "application/vnd.sealwire-keys"
+
+
+def test_lifespans_pass_and_websockets_do_not(device: Identity) -> None:
+    import websockets.exceptions
+    import websockets.sync.client
+
+    with Service(device).running() as service:
+        assert service.echo.lifespans == ["up"]
+        address = f"ws://127.0.0.1:{service.port}"
+        with pytest.raises(websockets.exceptions.InvalidStatus) as raised, websockets.sync.client.connect(f"{address}/ws"):
+            pass
+        assert raised.value.response.status_code == 403
+        # Where nothing is demanded nothing is refused.
+        with websockets.sync.client.connect(f"{address}/health") as plain:
+            assert plain.recv() == "hello"
+    assert service.echo.lifespans == ["up", "down"]
+
+
+def test_own_replay_caches(device: Identity) -> None:
+    class Sync:
+        def __init__(self) -> None:
+            self.ids: set[bytes] = set()
+            self.error: Exception | None = None
+
+        def insert(self, id: bytes, made: int, until: int, now: int) -> bool | Awaitable[bool]:
+            assert len(id) == 32 and until > now >= made - 30
+            if self.error is not None:
+                raise self.error
+            fresh = id not in self.ids
+            self.ids.add(id)
+            return fresh
+
+    class Async(Sync):
+        async def later(self, fresh: bool) -> bool:
+            await asyncio.sleep(0)
+            return fresh
+
+        def insert(self, id: bytes, made: int, until: int, now: int) -> Awaitable[bool]:
+            fresh = super().insert(id, made, until, now)
+            assert isinstance(fresh, bool)
+            return self.later(fresh)
+
+    for cache in (Sync(), Async()):
+        with Service(device, replay=cache).running() as service:
+            between = Between()
+            with calling(service, between) as calls:
+                assert calls.get(f"{service.origin}/echo").status_code == 200
+                request = between.passed[0]
+                assert httpx.get(request.url, headers=request.headers).status_code != 200
+                for cache.error, code in ((ConnectionError("down"), 503), (Expired("before my time"), None)):
+                    with pytest.raises((Unsealed, Expired)) as raised:
+                        calls.post(f"{service.origin}/echo")
+                    assert code is None or (isinstance(raised.value, Unsealed) and raised.value.status == code)
+        assert len(service.echo.calls) == 1 and len(cache.ids) >= 1
+
+
+def test_the_memory_cache() -> None:
+    now = int(time.time())
+    cache = MemoryReplayCache(2)
+    assert cache.insert(b"a" * 32, now, now + 10, now) is True
+    assert cache.insert(b"a" * 32, now, now + 10, now) is False
+    with pytest.raises(Expired):
+        cache.insert(b"b" * 32, now - 100, now + 10, now)
+    with pytest.raises(Misuse):
+        cache.insert(b"short", now, now, now)
+    with pytest.raises(Misuse):
+        MemoryReplayCache(0)
+
+
+def raw(service: Service, content: bytes, close: bool = True) -> bytes:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+        connection.sendall(content)
+        if close:
+            connection.shutdown(socket.SHUT_WR)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := connection.recv(65_536):
+                answer += piece
+                if answer.startswith(b"HTTP/1.1") and not close:
+                    break
+        return answer
+
+
+def test_slow_and_large_bodies(device: Identity) -> None:
+    with Service(device, body_timeout=0.3, memory=100_000, max_body=50_000).running() as service:
+        between = Between()
+        with calling(service, between) as calls:
+            calls.post(f"{service.origin}/echo", content=bytes(20_000))
+            with pytest.raises(Unsealed) as raised:
+                calls.post(f"{service.origin}/echo", content=bytes(60_000))
+            assert raised.value.status == 413
+        fields = b"".join(b"%s: %s\r\n" % line for line in between.passed[0].headers.raw if line[0].lower() != b"content-length")
+        started = time.monotonic()
+        answer = raw(service, b"POST /echo HTTP/1.1\r\n" + fields + b"content-length: 20500\r\n\r\nhalf", close=False)
+        assert b"408" in answer.split(b"\r\n")[0] or b"problem+json" in answer
+        assert time.monotonic() - started < 5
+        # A client that goes away.
+        raw(service, b"POST /echo HTTP/1.1\r\n" + fields + b"content-length: 20500\r\n\r\nhalf")
+        # The memory was given back.
+        with calling(service) as calls:
+            for _ in range(8):
+                assert calls.post(f"{service.origin}/length", content=bytes(40_000)).text == "40000"
+        assert len(service.echo.calls) == 1
+    with Service(device, memory=1000).running() as service, calling(service) as calls, pytest.raises(Unsealed) as raised:
+        calls.post(f"{service.origin}/echo", content=bytes(5000))
+    assert raised.value.status == 503
+
+
+def test_pages_of_other_origins(device: Identity) -> None:
+    page = {"origin": "https://app.example.com"}
+    with Service(device, allow_origins=["https://app.example.com"]).running() as service:
+        asked = {**page, "access-control-request-method": "POST", "access-control-request-headers": "signature"}
+        preflight = httpx.options(f"{service.origin}/echo", headers=asked)
+        assert preflight.headers["access-control-allow-origin"] == "https://app.example.com"
+        assert httpx.get(f"{service.origin}/health", headers=page).headers["access-control-allow-origin"] == "https://app.example.com"
+        assert httpx.get(f"{service.origin}/echo", headers=page).headers["access-control-allow-origin"] == "https://app.example.com"
+        other = httpx.get(f"{service.origin}/health", headers={"origin": "https://evil.example"})
+        assert "access-control-allow-origin" not in other.headers
+        assert service.echo.calls == []
+
+
+def test_mounted(device: Identity) -> None:
+    """A gateway in front takes the prefix off: what is demanded is what everybody outside names."""
+
+    class Stripping(Between):
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            request.url = request.url.copy_with(raw_path=request.url.raw_path.removeprefix(b"/api"))
+            return super().handle_request(request)
+
+    with Service(device, mounted=Mounted("/api", ""), verify=None, signed_only=[]).running() as service:
+        with calling(service, Stripping(), exchange=True) as calls:
+            assert calls.get(f"{service.origin}/api/echo?x=1").text == "GET /echo?x=1 "
+
+
+def test_idempotency_keys(device: Identity) -> None:
+    with Service(device, enforce_idempotency_keys=True).running() as service:
+        with calling(service, exchange=True, sign=True, idempotent=True) as calls:
+            first = calls.post(f"{service.origin}/echo", headers={"idempotency-key": '"1"'})
+            again = calls.post(f"{service.origin}/echo", headers={"idempotency-key": '"1"'}) if first.status_code == 200 else None
+        assert len(service.echo.calls) == 1 and again is not None and again.status_code != 200
+
+
+def test_unsigned_exchanges(device: Identity) -> None:
+    with Service(device, unsigned=["/{rest..}"]).running() as service:
+        with httpx.Client(transport=SealedTransport(service.policy(exchange=True))) as calls:
+            assert calls.get(f"{service.origin}/echo").headers["x-signer"] == "nobody"
+        with calling(service) as calls:
+            assert calls.get(f"{service.origin}/echo").headers["x-signer"] == device.signer
+
+
+def test_a_request_that_is_no_exchange(service: Service) -> None:
+    junk = [
+        {"method": "POST", "headers": {"content-type": "message/ohttp-req"}, "content": b"\0" * 100},
+        {"method": "GET", "headers": {"sealwire-exchange": "AAAA"}},
+        {"method": "POST", "content": b"plain"},
+        {"method": "GET", "headers": {"signature": "x=:AA==:", "signature-input": "x=()"}},
+    ]
+    for one in junk:
+        answer = httpx.request(url=f"{service.origin}/echo", **one)  # type: ignore[arg-type]
+        assert 400 <= answer.status_code < 500
+        assert answer.headers["content-type"] == "application/problem+json"
+    assert service.echo.calls == []
+
+
+def test_options_that_make_no_sense(device: Identity) -> None:
+    app = EchoApp().app()
+    keys = ServiceKeys.generate(kem=Kem.X25519)
+    origin = "https://api.example.com"
+    bad: list[tuple[dict[str, Any], type[Exception]]] = [
+        ({"origin": origin}, Misuse),
+        ({"origin": origin, "keys": keys}, Misuse),
+        ({"origin": origin, "identity": device}, Misuse),
+        ({"origin": f"{origin}/", "keys": keys, "identity": device}, Malformed),
+        ({"origin": origin, "keys": keys, "identity": device, "plain": "/health"}, Misuse),
+        ({"origin": origin, "keys": keys, "identity": device, "plain": ["health"]}, Exception),
+        ({"origin": origin, "verify": Verify(str(device.signer))}, Misuse),
+        ({"origin": origin, "verify": Verify(["nobody"])}, Exception),
+    ]
+    for options, error in bad:
+        with pytest.raises(error):
+            SealwireMiddleware(app, **options)
+    # The keys are still free, and then they have a service.
+    SealwireMiddleware(app, origin=origin, keys=keys, identity=device)
+    with pytest.raises(Misuse):
+        SealwireMiddleware(app, origin=origin, keys=keys, identity=device)
+
+
+def test_keys_rotate_under_a_running_service(device: Identity) -> None:
+    keys = ServiceKeys.generate(kem=Kem.X25519)
+    with Service(device, keys=keys).running() as service, calling(service) as calls:
+        assert calls.get(f"{service.origin}/echo").status_code == 200
+        keys.rotate()
+        assert calls.get(f"{service.origin}/echo").status_code == 200
+
+
+def test_finalisers_in_any_order() -> None:
+    """Garbage that refers to itself: whoever is finalised later than the library's object is told, and nothing crashes."""
+    said: list[str] = []
+
+    class Late:
+        def __init__(self, key: ffi.Identity) -> None:
+            self.key, self.me = key, self
+            key.me = self  # type: ignore[attr-defined]
+
+        def __del__(self) -> None:
+            try:
+                self.key.signer()
+            except Misuse as error:
+                said.append(error.code)
+            else:
+                said.append("ok")
+
+    for _ in range(100):
+        Late(ffi.Identity.generate(ffi.Kem.X25519))
+    gc.collect()
+    assert len(said) == 100 and set(said) <= {"ok", "Misuse"}
