@@ -169,7 +169,14 @@ internal class KtorTest : HttpTest() {
                 Got(response.status.value, named, response.bodyAsBytes(), response.sealed)
             }
 
-            override fun stream(url: String, piece: (ByteArray) -> Unit) = runBlocking {
+            override fun stream(url: String, piece: (ByteArray) -> Unit) =
+                try {
+                    pieces(url, piece)
+                } catch (wrapped: IOException) {
+                    throw generateSequence<Throwable>(wrapped) { it.cause }.last()
+                }
+
+            private fun pieces(url: String, piece: (ByteArray) -> Unit) = runBlocking {
                 http.prepareGet(url).execute { response ->
                     val channel = response.bodyAsChannel()
                     val room = ByteArray(1000)

@@ -121,7 +121,7 @@ internal abstract class HttpTest {
                         .joinToString(",", "[", "]") { (path, envelope) -> """{"id":"${path.substringAfterLast('/')}","sealed":"${toText(envelope)}"}""" }
                     val envelope = stored[request.path]
                     if (envelope == null) AppReply(200, list, mapOf("content-type" to "application/json"))
-                    else AppReply(200, mapOf("content-type" to "application/vnd.sealwire.envelope"), sequenceOf(envelope))
+                    else AppReply(200, mapOf("content-type" to "application/vnd.sealwire"), sequenceOf(envelope))
                 }
             }
         }

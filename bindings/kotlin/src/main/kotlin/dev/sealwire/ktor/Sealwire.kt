@@ -39,6 +39,7 @@ import io.ktor.http.ContentType
 import io.ktor.http.Headers
 import io.ktor.http.HttpMethod
 import io.ktor.http.HttpStatusCode
+import io.ktor.http.Url
 import io.ktor.http.content.OutgoingContent
 import io.ktor.http.takeFrom
 import io.ktor.util.AttributeKey
@@ -85,7 +86,8 @@ public class SealwireConfig {
  * Seals the calls of a Ktor client: everything that [dev.sealwire.okhttp.SealwireInterceptor] says of responses, request bodies, errors and
  * repetition is so here too. A client that follows redirects is `Misuse`.
  *
- * Under a `streamed` rule read with `prepareGet(url).execute { it.bodyAsChannel() }`: elsewhere Ktor itself holds bodies as a whole.
+ * Under a `streamed` rule read with `prepareGet(url).execute { it.bodyAsChannel() }`: elsewhere Ktor itself holds bodies as a whole. If such a
+ * body does not end as it should, Ktor throws an `IOException` of its own, whose innermost cause is the [SealwireException].
  *
  * ```kotlin
  * val client = HttpClient(CIO) {
@@ -193,7 +195,7 @@ private class Calling(
     private suspend fun send(sending: CallStep.Send): Incoming {
         val sent = HttpRequestBuilder().takeFromWithExecutionContext(request)
         sent.method = HttpMethod(sending.method)
-        sent.url.takeFrom(sending.url)
+        sent.url.takeFrom(Url(sending.url))
         if (sent.url.buildString() != sending.url) throw SealwireException.Misuse("misuse: a URL that Ktor writes otherwise")
         sent.headers.clear()
         val (types, others) = sending.fields.partition { it.name == "content-type" }
@@ -261,8 +263,13 @@ private class Arrived(private val response: HttpResponse, url: String) : Incomin
 
 /** The pieces, as a channel of Ktor's. */
 private fun Driver.Pieces.channel(scope: CoroutineScope): ByteReadChannel =
-    scope.writer(Dispatchers.IO, autoFlush = true) {
-        use { pieces -> while (true) channel.writeFully(pieces.next() ?: break) }
+    scope.writer(Dispatchers.IO) {
+        use { pieces ->
+            while (true) {
+                channel.writeFully(pieces.next() ?: break)
+                channel.flush()
+            }
+        }
     }.channel
 
 private fun OutgoingContent.unwrapped(): OutgoingContent =
