@@ -492,6 +492,39 @@ fn no_more_is_held_than_is_said() {
     assert_eq!((passing.head.status, content.len(), passing.max_body), (500, 2000, 1000));
 }
 
+#[test]
+fn an_answer_without_an_end_is_not_waited_for() {
+    let service = service();
+    let caller = caller(Rule::exchange);
+    let reading = |now, status, kind: &str| {
+        let sending = caller.call(CallRequest::new("GET", URL), now).unwrap();
+        assert_eq!(sending.head.target.path(), KEYS_PATH);
+        match sending.awaiting.answered(status, headers(&[("content-type", kind)]), false).unwrap() {
+            Answered::Reading(receiving) => receiving,
+            Answered::Passing(_) => panic!("it passes"),
+        }
+    };
+    let too_long = |now| {
+        let Ok(Answered::Reading(receiving)) = reading(now, 200, KEYS_MEDIA_TYPE).push(&vec![0; 64 << 10])
+        else {
+            panic!()
+        };
+        assert!(receiving.wants_more());
+        let Ok(Answered::Reading(receiving)) = receiving.push(&[0]) else { panic!() };
+        assert!(!receiving.wants_more());
+        receiving.finish(now)
+    };
+    // Nothing is known of the service.
+    assert_eq!(too_long(NOW).err().unwrap().code(), "TooLarge");
+    // There is a key from an hour ago.
+    call(&caller, CallRequest::new("GET", URL), &service).unwrap();
+    let later = NOW + 3600;
+    assert_eq!(again(too_long(later)).unwrap().head.target.path(), "/notes/17");
+    let page = reading(later, 503, "text/html");
+    assert!(!page.wants_more());
+    assert_eq!(again(page.finish(later)).unwrap().head.target.path(), "/notes/17");
+}
+
 /// Notes that the device writes to itself.
 fn notes() -> SealedResource {
     SealedResource::new("notes", "id").to(&[DEVICE.recipient().clone()]).senders(&[DEVICE.signer()])

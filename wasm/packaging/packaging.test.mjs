@@ -110,6 +110,8 @@ test("a service worker plays media that is sealed on the server, by ranges", asy
   const sealed = await seal(tune(60), [bob.recipient], context, { contentType: "audio/wav" });
   mkdirSync(join(folder, "sealed"));
   writeFileSync(join(folder, "sealed", "tune.wav"), sealed);
+  const written = await seal("<script>steal(keys)</script>......", [bob.recipient], new SealContext("media", "page"), { contentType: "text/html" });
+  writeFileSync(join(folder, "sealed", "page"), written);
 
   const server = await serve(folder);
   const { page, troubles, close } = await open(browser, `${server.url}/`);
@@ -132,6 +134,21 @@ test("a service worker plays media that is sealed on the server, by ranges", asy
   deepEqual([played, troubles], [[60, true], []]);
   const asked = server.requests.filter(([method, path]) => method === "GET" && path === "/sealed/tune.wav");
   ok(asked.length > 1 && asked.every(([, , range]) => range), "the sealed file was only asked for ranges");
+
+  // What a sealer calls a page is none, and ranges are those of RFC 9110.
+  const answers = await page.evaluate(async () => {
+    const ask = async (range) => {
+      const response = await fetch("/media/page", { headers: range ? { range } : {} });
+      const { byteLength } = await response.arrayBuffer();
+      return [response.status, byteLength, ...["content-range", "content-type", "x-content-type-options"].map((name) => response.headers.get(name))];
+    };
+    return Promise.all([undefined, "bytes=-4", "bytes=2-3", "bytes=2-", "bytes=30-99", "bytes=34-", "bytes=-0", "bytes=3-2", "bytes=0-1,3-4", "lines=1-2"].map(ask));
+  });
+  const plain = ["application/octet-stream", "nosniff"];
+  const all = [200, 34, null, ...plain];
+  const part = (start, end) => [206, end - start, `bytes ${start}-${end - 1}/34`, ...plain];
+  const none = [416, 0, "bytes */34", ...plain];
+  deepEqual(answers, [all, part(30, 34), part(2, 4), part(2, 34), part(30, 34), none, none, all, all, all]);
   await close();
   await server.close();
 });

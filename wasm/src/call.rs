@@ -361,6 +361,12 @@ impl Call {
         Ok(())
     }
 
+    /// Whether anything counts of what is still to be read.
+    #[wasm_bindgen(js_name = wantsMore)]
+    pub fn wants_more(&self) -> bool {
+        matches!(&self.0, Step::Reading(receiving) if receiving.wants_more())
+    }
+
     pub fn read(&mut self, piece: &[u8]) -> Result<()> {
         let Step::Reading(receiving) = take(&mut self.0) else { return out_of_turn() };
         self.0 = receiving.push(piece)?.into();

@@ -399,6 +399,12 @@ impl Passage {
         .into()
     }
 
+    /// Whether one of the verifier's keys has signed what is still to be read.
+    #[wasm_bindgen(js_name = isSigned)]
+    pub fn is_signed(&self) -> bool {
+        matches!(&self.state, State::Body(arriving) if arriving.is_signed())
+    }
+
     pub fn push(&mut self, piece: &[u8], now: u64) -> Result<()> {
         let State::Body(arriving) = self.take() else { return Err(OUT_OF_TURN.into()) };
         self.state = match arriving.push(piece, now) {
@@ -431,11 +437,12 @@ impl Passage {
         Ok(())
     }
 
-    /// `[id, made, until]`.
+    /// `[id, made, until, signed]`.
     pub fn remember(&self) -> Result<Array> {
         let State::Check(Check::Remember(remember)) = &self.state else { return Err(OUT_OF_TURN.into()) };
         let id = Uint8Array::from(remember.id.0.as_slice());
-        Ok(Array::of3(&id.into(), &remember.made.into(), &remember.until.into()))
+        let (made, until) = (remember.made.into(), remember.until.into());
+        Ok(Array::of4(&id.into(), &made, &until, &remember.signed.into()))
     }
 
     /// What the cache said; `failure` is the code of the error that it failed with.

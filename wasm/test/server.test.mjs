@@ -163,6 +163,23 @@ test("the same through a Node listener and back", async () => {
   await rust("calls", await serve(through), device);
 });
 
+test("what a Node listener answers and a Response does not have fails that answer alone, also where it is written later", async () => {
+  const answer = (write, asks = () => {}) =>
+    fromListener((incoming, outgoing) => void setTimeout(() => (asks(incoming, outgoing), write(outgoing)), 5))(new Request("http://localhost/x"));
+  for (const status of [101, 600, 999]) {
+    const written = (outgoing) => {
+      outgoing.statusCode = status;
+      outgoing.end("x");
+    };
+    await assert.rejects(answer(written), RangeError);
+  }
+  const asks = ({ socket }, outgoing) => {
+    socket.setNoDelay(true).setKeepAlive(true).setTimeout(10).unref().ref();
+    outgoing.setTimeout(10);
+  };
+  assert.equal(await (await answer((outgoing) => outgoing.end("x"), asks)).text(), "x");
+});
+
 test("what is refused, as the tower layer refuses it, and told alike", async () => {
   const service = await serve(echo());
   const told = JSON.parse(await rust("hostile", service, device, other));
@@ -338,7 +355,7 @@ test("mistakes are said, and leave the module as it is", async () => {
   const right = { origin: "https://api.example.com", keys, identity: device };
   for (const wrong of [
     { origin: 7 }, { origin: "https://api.example.com/" }, { keys: {} }, { identity: {} }, { verify: {} }, { plain: ["notes"] }, { plain: [7] },
-    { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] },
+    { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] }, { memory: NaN }, { bodyTimeout: Infinity }, { bodyTimeout: 2 ** 31 },
   ]) {
     await assert.rejects(createService({ ...right, ...wrong }), ({ code }) => ["Misuse", "Malformed", "InvalidKey"].includes(code), JSON.stringify(wrong));
   }

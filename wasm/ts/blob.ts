@@ -1,8 +1,8 @@
-import type { SealContext } from "./context.js";
+import { type SealContext, bytes, chosen, unsigned } from "./context.js";
 import { misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
-import { type About, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
+import { type About, OPENING, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
 import { PIECE } from "./stream.js";
 
 /** Where sealed bytes come from: a file, a server that answers `Range` requests. */
@@ -53,7 +53,8 @@ export class SealedBlob {
     context: SealContext,
     options: OpenOptions & { readonly signal?: AbortSignal | undefined } = {},
   ): Promise<SealedBlob> {
-    const from = source instanceof Blob ? blobSource(source) : source;
+    options = chosen(options, "signal", ...OPENING);
+    const from = source instanceof Blob ? blobSource(source) : { size: Number(unsigned(source.size)), read: source.read.bind(source) };
     let front = await read(from, 0, Math.min(FRONT, from.size), options.signal);
     for (;;) {
       const wanted = await run(() => glue.frontLen(front));
@@ -84,7 +85,7 @@ export class SealedBlob {
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end))) throw misuse("a range is made of integers");
     if (start < 0 || start > end || end > this.size) throw misuse("a range that is not within the payload");
     if (end - start <= PIECE) return this.#read(start, end, options.signal);
-    const whole = new Uint8Array(end - start);
+    const whole = room(end - start);
     for (let at = start; at < end; at += PIECE) {
       whole.set(await this.#read(at, Math.min(at + PIECE, end), options.signal), at - start);
     }
@@ -125,6 +126,15 @@ export class SealedBlob {
   }
 }
 
+/** The length may be any that a sealer has claimed, of a file that is not there. */
+function room(length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch {
+    throw misuse("a range that does not fit into memory");
+  }
+}
+
 function blobSource(blob: Blob): RangeSource {
   return { size: blob.size, read: (start, end) => blob.slice(start, end).arrayBuffer() };
 }
@@ -136,5 +146,6 @@ function readRange(source: RangeSource, range: BigUint64Array, signal: AbortSign
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
   signal?.throwIfAborted();
   const got = await source.read(start, end, signal);
-  return got instanceof Uint8Array ? got : new Uint8Array(got);
+  // What a server sends beyond is not put into the module's memory.
+  return bytes(got).subarray(0, end - start);
 }

@@ -31,21 +31,54 @@ export class SealContext {
   constructor(namespace: string, ...fields: ContextField[]) {
     this.namespace = wellFormed(namespace);
     this.fields = fields.map((field) => {
-      if (field instanceof Uint8Array) return field.slice();
+      // Not `slice`, by which a Buffer of Node shares its memory.
+      if (field instanceof Uint8Array) return new Uint8Array(bytes(field));
       return typeof field === "string" ? wellFormed(field) : unsigned(field);
     });
   }
 }
 
+/**
+ * Any bytes, over the same memory: a `Uint8Array` of which nobody else has changed how long it says to be, since so much of the module's
+ * memory would count as its bytes. Memory that was transferred is no empty payload.
+ */
+export function bytes(given: Uint8Array | ArrayBuffer): Uint8Array {
+  try {
+    if (given instanceof ArrayBuffer) return new Uint8Array(given);
+    // Not a Proxy of one.
+    if (given instanceof Uint8Array && ArrayBuffer.isView(given)) return new Uint8Array(given.buffer, given.byteOffset, given.byteLength);
+  } catch {
+    // It was transferred, or lies.
+  }
+  throw misuse("a Uint8Array or an ArrayBuffer is wanted, with its memory");
+}
+
 /** The context inside the module. */
 export function rawContext(context: SealContext): glue.Context {
-  const raw = new glue.Context(context.namespace);
+  if (!(context instanceof SealContext)) throw misuse("not a SealContext of this copy of the package");
+  const raw = new glue.Context(wellFormed(context.namespace));
   for (const field of context.fields) {
-    if (typeof field === "string") raw.text(field);
-    else if (field instanceof Uint8Array) raw.bytes(field);
+    if (typeof field === "string") raw.text(wellFormed(field));
+    else if (field instanceof Uint8Array) raw.bytes(bytes(field));
     else raw.number(unsigned(field));
   }
   return raw;
+}
+
+/**
+ * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out. Nothing comes
+ * from `Object.prototype`, where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
+ */
+export function chosen<T extends object>(options: T, ...members: string[]): T {
+  if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
+  const own = bare(options);
+  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+  return own;
+}
+
+/** The object's own members and no others: what nobody has signed has no `signer`, whatever stands in `Object.prototype`. */
+export function bare<T extends object>(object: T): T {
+  return Object.assign(Object.create(null), object) as T;
 }
 
 /** A u64, or `Misuse`. */
@@ -58,7 +91,12 @@ export function unsigned(value: number | bigint): bigint {
 
 /** Text that is UTF-8 without loss, or `Misuse`: half a surrogate pair would become another character. */
 export function wellFormed(text: string): string {
+  if (/\p{Surrogate}/u.test(textual(text))) throw misuse("text with half a surrogate pair");
+  return text;
+}
+
+/** Text, or `Misuse`: the glue takes anything for text, and traps. */
+export function textual(text: string): string {
   if (typeof text !== "string") throw misuse("text is wanted");
-  if (/\p{Surrogate}/u.test(text)) throw misuse("text with half a surrogate pair");
   return text;
 }

@@ -1,9 +1,9 @@
-import { type SealContext, rawContext, unsigned } from "./context.js";
+import { type SealContext, bare, bytes, chosen, rawContext, unsigned } from "./context.js";
 import { type ErrorCode, SealwireError, misuse } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
-import { type Policy, checkPolicy, known, rawPolicy, rawReader } from "./policy.js";
+import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
 
@@ -87,6 +87,7 @@ const KEYS_PATH = "/.well-known/sealwire-keys";
  * - **Redirects** are refused and never followed, whatever `redirect` says. Responses are never cached (`cache: "no-store"`).
  * - **Cookies** are the platform's own: as `credentials` says it sends them **outside** of exchanges, and signatures do not cover them.
  *   `Authorization` goes inside. Fields outside that the platform lets nobody set are `Misuse`, not left out.
+ * - **`Referer`** is not sent, unless `referrerPolicy` says so: the page's URL would stand outside.
  * - **Request bodies** are held as a whole, up to `maxBody`; a `ReadableStream` with `duplex: "half"` is sent while it is made where the
  *   platform can (Node; Chromium over HTTP/2), and needs a rule with `exchange` and without `seal`.
  * - **Other origins** have to allow, to preflights, the fields `authorization, cache-control, content-digest, content-type, incremental,
@@ -106,14 +107,14 @@ const KEYS_PATH = "/.well-known/sealwire-keys";
  * ```
  */
 export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): SealedFetch {
-  checkPolicy(policy);
-  known(options, "identity", "keys", "lastSeen", "fetch", "maxBody", "observer");
+  policy = chosenPolicy(policy);
+  options = chosen(options, "identity", "keys", "lastSeen", "fetch", "maxBody", "observer");
   const maxBody = options.maxBody ?? DEFAULT_MAX_BODY;
   unsigned(maxBody);
   let calls: Held<glue.Calls> | undefined;
   return async (input, init = {}) => {
-    const { sealwire = {}, body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
-    known(sealwire, "to", "version", "context");
+    const { body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
+    const sealwire = chosen(Object.hasOwn(rest, "sealwire") ? (rest.sealwire ?? {}) : {}, "to", "version", "context");
     const stream = given instanceof ReadableStream ? given : undefined;
     // A stream is not the platform's to read: what is sent is made of it.
     const request = new Request(input, stream === undefined ? init : rest);
@@ -127,7 +128,7 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
       asked.signal.throwIfAborted();
       // After a trap there is a new instance, and the policy has to get there.
       if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody)));
-      return await new Driver(calls, options, asked).respond(body, uploads ? stream : undefined);
+      return await asked.unlessAborted(new Driver(calls, options, asked).respond(body, uploads ? stream : undefined));
     } catch (thrown) {
       throw asked.reason(thrown);
     }
@@ -179,6 +180,20 @@ class Asked {
       made.free();
     }
     return raw;
+  }
+
+  /** What comes, unless it is aborted before: a store or a `fetch` of the app's own may never answer. */
+  async unlessAborted<T>(coming: Promise<T>): Promise<T> {
+    let abort = () => {};
+    const aborted = new Promise<never>((_, reject) => {
+      abort = () => reject(this.signal.reason);
+    });
+    this.signal.addEventListener("abort", abort);
+    try {
+      return await Promise.race([coming, aborted]);
+    } finally {
+      this.signal.removeEventListener("abort", abort);
+    }
   }
 
   /** What the app is to be told of what was thrown. */
@@ -244,7 +259,9 @@ class Driver {
         const redirected = outer.redirected || (outer.url !== "" && outer.url !== url);
         step((raw) => raw.answered(outer.status, fields, redirected));
         while (call(() => held.object.phase()) === Phase.Read) {
-          const piece = await this.#read(reader);
+          const wantsMore = call(() => held.object.wantsMore());
+          const piece = wantsMore ? await this.#read(reader) : undefined;
+          if (!wantsMore) reader?.cancel().catch(() => {});
           if (piece === undefined && url.endsWith(KEYS_PATH)) await this.#seen.loadServices();
           step((raw) => (piece === undefined ? raw.finish(now()) : raw.read(piece)));
         }
@@ -273,7 +290,7 @@ class Driver {
     ];
     const { credentials, keepalive, referrerPolicy, signal } = this.#asked.request;
     const init: RequestInit & { duplex?: "half" } = {
-      method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy, signal,
+      method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy: referrerPolicy || "no-referrer", signal,
     };
     if (keepalive && upload === undefined) init.keepalive = true;
     if (upload !== undefined) {
@@ -295,7 +312,8 @@ class Driver {
 
   async #read(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<Uint8Array | undefined> {
     try {
-      return (await reader?.read())?.value;
+      const piece = (await reader?.read())?.value;
+      return piece === undefined ? undefined : bytes(piece);
     } catch (cause) {
       throw new SealwireError("Network", "network failed: the connection broke", { cause });
     }
@@ -361,10 +379,10 @@ class Driver {
       try {
         await this.#seen.remember();
         if (failure !== undefined) throw new SealwireError(failure[0], failure[1], { status: failure[2] });
-        list.push({ id, opened: new OpenedPayload(plaintext, { about: aboutOf(about), ...(signer === undefined ? {} : { signer: makeSigner(signer) }) }) });
+        list.push(bare({ id, opened: new OpenedPayload(plaintext, { about: aboutOf(about), ...(signer === undefined ? {} : { signer: makeSigner(signer) }) }) }));
       } catch (error) {
         if (!(error instanceof SealwireError) || error.code === "Store") throw error;
-        list.push({ id, error });
+        list.push(bare({ id, error }));
       }
       // Thousands of envelopes are seconds of work: the page runs between.
       if (Date.now() - rested > 16) {
@@ -386,7 +404,7 @@ type RawItem = [string, Uint8Array<ArrayBuffer>, string | undefined, RawAbout, [
 
 /** The same response, with what its constructor does not take. */
 function dressed(response: Response, url: string, info: SealedInfo): Response {
-  infos.set(response, info);
+  infos.set(response, bare(info));
   const clone = () => dressed(Response.prototype.clone.call(response), url, info);
   return Object.defineProperties(response, { url: { value: url.replace(/#.*/s, "") }, clone: { value: clone } });
 }
@@ -440,14 +458,20 @@ async function wholeBody(
   const pieces: Uint8Array[] = [];
   let length = 0;
   const reader = body.getReader();
-  for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-    if (!(piece.value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
-    pieces.push(piece.value);
-    length += piece.value.length;
-    if (length > limit) {
-      reader.cancel().catch(() => {});
-      throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
+  const stop = () => void reader.cancel(request.signal.reason).catch(() => {});
+  request.signal.addEventListener("abort", stop);
+  try {
+    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+      if (!(piece.value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
+      pieces.push(piece.value);
+      length += piece.value.length;
+      if (length > limit) throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
     }
+  } catch (thrown) {
+    stop();
+    throw thrown;
+  } finally {
+    request.signal.removeEventListener("abort", stop);
   }
   const whole = new Uint8Array(length);
   let at = 0;

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { misuse } from "./error.js";
 import { Held, call, glue, run } from "./module.js";
-import { wellFormed } from "./context.js";
+import { bytes as bytesOf, chosen, textual, wellFormed } from "./context.js";
 import type { SecretStore } from "./stores/store.js";
 import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipient.js";
 
@@ -35,7 +35,7 @@ export class Identity {
    * instead of 2118, and is **not** post-quantum. Rejects with `Unsupported` if the system gives no randomness.
    */
   static generate(options: { kem?: Kem } = {}): Promise<Identity> {
-    return run(() => new Identity(glue.Identity.generate(options.kem ?? "XWing")));
+    return run(() => new Identity(glue.Identity.generate(textual(chosen(options, "kem").kem ?? "XWing"))));
   }
 
   /**
@@ -43,7 +43,7 @@ export class Identity {
    * `Unsupported` for another KEM. JavaScript cannot wipe a string: where it matters, keep identities in a key store.
    */
   static parse(text: string): Promise<Identity> {
-    return run(() => new Identity(glue.Identity.parse(text)));
+    return run(() => new Identity(glue.Identity.parse(textual(text))));
   }
 
   /**
@@ -51,7 +51,7 @@ export class Identity {
    * 64 KiB or 64 identities, with `Malformed` if there is none, and as {@link Identity.parse} does.
    */
   static parseFile(text: string): Promise<Identity[]> {
-    return run(() => glue.Identity.parseFile(text).map((raw) => new Identity(raw)));
+    return run(() => glue.Identity.parseFile(textual(text)).map((raw) => new Identity(raw)));
   }
 
   /** The public half, to be given to everybody. */
@@ -127,9 +127,12 @@ export class Passphrase {
    * the envelope. Rejects with `Misuse` for a length outside the limits, `TooLarge` for costs above one and `Malformed` for costs below.
    */
   static create(text: string, costs?: Argon2Costs): Promise<Passphrase> {
-    return run(
-      () => new Passphrase(new glue.Passphrase(wellFormed(text), costs?.memory, costs?.passes, costs?.lanes)),
-    );
+    return run(() => {
+      if (costs === undefined) return new Passphrase(new glue.Passphrase(wellFormed(text)));
+      const { memory, passes, lanes } = costs;
+      if (![memory, passes, lanes].every((cost) => cost >>> 0 === cost)) throw misuse("costs are three whole numbers");
+      return new Passphrase(new glue.Passphrase(wellFormed(text), memory, passes, lanes));
+    });
   }
 
   /** Wipes it. Every later use is `Misuse`. */
@@ -169,7 +172,7 @@ export class SymmetricKey {
 
   /** Takes 32 uniformly random bytes; wipe your own copy. A password is not a key: see {@link Passphrase}. `InvalidKey` for another length. */
   static fromBytes(bytes: Uint8Array): Promise<SymmetricKey> {
-    return run(() => new SymmetricKey(glue.SymmetricKey.fromBytes(bytes)));
+    return run(() => new SymmetricKey(glue.SymmetricKey.fromBytes(bytesOf(bytes))));
   }
 
   /** The opaque id (8 bytes) that stands in the slots under this key. It says nothing of the key, and is the same in each. */

@@ -1,3 +1,4 @@
+import { bytes } from "./context.js";
 import { SealwireError } from "./error.js";
 import { type Held, call, type glue } from "./module.js";
 
@@ -35,7 +36,7 @@ export class LastSeen {
     const store = this.#store;
     if (store === undefined) return;
     for (const name of call(() => this.#calls.object.serviceNames())) {
-      const value = await asked(() => store.load(name));
+      const value = kept(name, await asked(() => store.load(name)));
       if (value !== undefined) call(() => this.#calls.object.put(name, value));
     }
   }
@@ -71,9 +72,9 @@ export class LastSeen {
     const store = this.#store as LastSeenStore;
     const later = (old: Uint8Array | undefined): Uint8Array | undefined =>
       old !== undefined && isLater(name, old, value) ? old : undefined;
-    let old = await asked(() => store.load(name));
+    let old = kept(name, await asked(() => store.load(name)));
     if (later(old) === undefined && value.length > 0 && !isSame(old, value)) {
-      const change = (found: Uint8Array | undefined) => later((old = found)) ?? value;
+      const change = (found: Uint8Array | undefined) => later((old = kept(name, found))) ?? value;
       await asked(() => (store.update ? store.update(name, change) : store.save(name, value)));
     }
     const found = later(old);
@@ -88,6 +89,15 @@ export class LastSeen {
 }
 
 const NONE: Uint8Array = new Uint8Array();
+
+/** What a store has under a name, if anything. Of a number that is none nobody could say that it is not later: it counts as altered, not as none. */
+function kept(name: string, value: Uint8Array | null | undefined): Uint8Array | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (!(value instanceof Uint8Array) || (name.startsWith("seen.") && value.length !== 8)) {
+    throw new SealwireError("Malformed", "malformed: what was seen");
+  }
+  return bytes(value);
+}
 
 /**
  * Both kinds of values are ordered as their bytes are: `seen.…` is a number of 8 bytes; `pins.…` is a deterministic CBOR array, of which

@@ -60,7 +60,7 @@ export function toListener(handler: WebHandler, report: (error: unknown) => void
 export function fromListener(listener: RequestListener): (request: Request, signer?: Signer) => Promise<Response> {
   return (request, signer) =>
     new Promise((resolve, reject) => {
-      const wire = new Wire(request.method === "HEAD", resolve);
+      const wire = new Wire(request.method === "HEAD", resolve, reject);
       const incoming = toIncoming(request, wire);
       if (signer !== undefined) Object.assign(incoming, { signer });
       const outgoing = new ServerResponse(incoming);
@@ -197,17 +197,19 @@ function toIncoming(request: Request, wire: Wire): IncomingMessage {
 class Wire extends Duplex {
   readonly #isHead: boolean;
   readonly #resolve: (response: Response) => void;
+  readonly #reject: (error: unknown) => void;
   /** What has come of the head. */
   #front: string | undefined = "";
   #body: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** Called when the body is wanted again. */
   #go: (() => void) | undefined;
 
-  constructor(isHead: boolean, resolve: (response: Response) => void) {
+  constructor(isHead: boolean, resolve: (response: Response) => void, reject: (error: unknown) => void) {
     // A head comes as text, each character a byte, whatever encoding goes with it.
     super({ decodeStrings: false });
     this.#isHead = isHead;
     this.#resolve = resolve;
+    this.#reject = reject;
   }
 
   finished(): void {
@@ -227,8 +229,37 @@ class Wire extends Duplex {
 
   override _read(): void {}
 
+  // What apps ask of a socket: there is none whose time could run out.
+  setTimeout(): this {
+    return this;
+  }
+
+  setNoDelay(): this {
+    return this;
+  }
+
+  setKeepAlive(): this {
+    return this;
+  }
+
+  ref(): this {
+    return this;
+  }
+
+  unref(): this {
+    return this;
+  }
+
   override _write(chunk: Buffer | string, encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    const rest = this.#front === undefined ? chunk : this.#head(chunk);
+    let rest: Buffer | string;
+    try {
+      rest = this.#front === undefined ? chunk : this.#head(chunk);
+    } catch (error) {
+      // A head that Node writes and a Response does not have: thrown here it would come out wherever the app writes.
+      this.#reject(error);
+      this.fail(error);
+      return done();
+    }
     const body = typeof rest === "string" ? Buffer.from(rest, encoding) : rest;
     if (this.#body === undefined || body.length === 0) return done();
     this.#body.enqueue(Uint8Array.from(body));
@@ -248,8 +279,8 @@ class Wire extends Duplex {
       const [line = "", ...fields] = front.slice(0, end).split("\r\n");
       front = front.slice(end + 4);
       const status = Number(line.split(" ")[1]);
-      // What is said before the answer ("early hints") stays here.
-      if (status < 200) continue;
+      // What is said before the answer ("early hints") stays here; another protocol is none.
+      if (status < 200 && status !== 101) continue;
       this.#front = undefined;
       const headers = new Headers();
       for (const field of fields) {

@@ -29,11 +29,12 @@ export async function run<T>(operation: () => T): Promise<T> {
 
 /** Waits for the module. A failure is not remembered: the next call tries again. */
 export async function load(): Promise<void> {
-  loading ??= start();
+  const mine = (loading ??= start());
   try {
-    await loading;
+    await mine;
   } catch (cause) {
-    loading = undefined;
+    // Unless another call tries again already: of two at once the later one would take the module away below the other's keys.
+    if (loading === mine) loading = undefined;
     throw new SealwireError("Network", "network failed: the WASM module cannot be loaded", { cause });
   }
 }
@@ -69,6 +70,8 @@ function translated(thrown: unknown): unknown {
     const [code, message, status] = thrown as [ErrorCode, string, number | undefined];
     return new SealwireError(code, message, { status });
   }
+  // JavaScript's own, before anything came into the module: a stranger's JSON has `null` where text is wanted, say.
+  if (thrown instanceof TypeError) return new SealwireError("Misuse", "misuse: a value of another type than is wanted", { cause: thrown });
   // Whatever else comes out (a trap, no memory, a stack that overflowed) leaves the instance in a state that nobody knows.
   trapped = true;
   generation += 1;
@@ -115,6 +118,8 @@ export function scoped<T>(operation: (own: <O extends { free(): void }>(object: 
       owned.push(object);
       return object;
     });
+  } catch (thrown) {
+    throw translated(thrown);
   } finally {
     // Not after a trap: their instance is dead.
     if (!trapped) for (const object of owned) object.free();

@@ -41,7 +41,7 @@ export async function sealOutside(
     const hash = options.sign === undefined ? undefined : await sha256(payload);
     const [front, closing, length, rawKey, nonces] = (await run(() =>
       scoped((own) =>
-        own(rawSealing(recipients, context, { ...options, aead: "Aes256Gcm" })).sealOutside(BigInt(payloadLength), hash),
+        own(rawSealing(recipients, context, options, "Aes256Gcm")).sealOutside(BigInt(payloadLength), hash),
       ),
     )) as [Bytes, Bytes, bigint, Bytes, Bytes];
     const key = await imported(rawKey, "encrypt");
@@ -57,7 +57,7 @@ export async function sealOutside(
       await inFlight(nonces.length / NONCE, async (i) => {
         still();
         const text = i < full ? chunkOf(payload, i, CHUNK) : chunkOf(rest, i - full, CHUNK);
-        const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: chunkOf(nonces, i, NONCE) }, key, text);
+        const sealed = await crypto.subtle.encrypt({ name: "AES-GCM", iv: chunkOf(nonces, i, NONCE), tagLength: 8 * TAG }, key, text);
         envelope.set(new Uint8Array(sealed), front.length + i * (CHUNK + TAG));
       });
     } finally {
@@ -95,7 +95,7 @@ export async function openOutside(
       const sealed = envelope.subarray(Number(frontLength));
       const decrypted = async (i: number) => {
         const iv = chunkOf(nonces, i, NONCE);
-        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv }, key, chunkOf(sealed, i, CHUNK + TAG)));
+        return new Uint8Array(await crypto.subtle.decrypt({ name: "AES-GCM", iv, tagLength: 8 * TAG }, key, chunkOf(sealed, i, CHUNK + TAG)));
       };
       // The end first: it tells how long the payload is, so that it gets a buffer of exactly that length.
       const count = nonces.length / NONCE;

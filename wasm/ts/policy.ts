@@ -1,5 +1,5 @@
 import { misuse } from "./error.js";
-import { wellFormed, unsigned } from "./context.js";
+import { chosen, wellFormed, unsigned } from "./context.js";
 import { glue } from "./module.js";
 import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
 
@@ -66,7 +66,10 @@ export interface Rule {
   readonly idempotent?: boolean | undefined;
   /** Signs requests with the identity, so that a gateway can check who sent them. */
   readonly sign?: boolean | undefined;
-  /** **Sends and takes everything in the clear**: for what is public anyway. */
+  /**
+   * **Sends and takes everything in the clear**: for what is public anyway. A path that the service might read as another one, such as
+   * `/public/..%2Fnotes`, is not covered.
+   */
   readonly inTheClear?: boolean | undefined;
 }
 
@@ -111,27 +114,28 @@ export interface SealedResource {
   readonly list?: { readonly id: string; readonly envelope: string } | undefined;
 }
 
-/** Refuses members that nobody knows, before anything is sent. */
-export function checkPolicy(policy: Policy): void {
-  known(policy, "services", "rules");
-  for (const service of Object.values(policy.services ?? {})) known(service, "pins", "trustOnFirstUse", "ohttpKeys", "expires");
-  if (!Array.isArray(policy.rules)) throw misuse("a policy has a list of rules");
-  for (const rule of policy.rules) {
-    known(rule, "origin", "path", "seal", "exchange", "streamed", "idempotent", "sign", "inTheClear");
-    if (rule.seal !== undefined) {
-      known(rule.seal, "namespace", "id", "to", "senders", "list");
-      if (rule.seal.list !== undefined) known(rule.seal.list, "id", "envelope");
-    }
-    if (rule.exchange !== undefined && rule.exchange !== true) {
-      known(rule.exchange, ...("tunnel" in rule.exchange ? ["tunnel"] : ["expose", "exposeQuery", "postCarrier"]));
-    }
-  }
+/** The policy as it is now, and refused if it has members that nobody knows, before anything is sent. */
+export function chosenPolicy(policy: Policy): Policy {
+  const { services = {}, rules } = chosen(policy, "services", "rules");
+  if (!Array.isArray(rules)) throw misuse("a policy has a list of rules");
+  return {
+    services: Object.fromEntries(
+      Object.entries(services).map(([origin, service]) => [origin, chosen(service, "pins", "trustOnFirstUse", "ohttpKeys", "expires")]),
+    ),
+    rules: rules.map(chosenRule),
+  };
 }
 
-/** Refuses an object with other members than these. */
-export function known(object: object, ...members: string[]): void {
-  if (typeof object !== "object" || object === null) throw misuse("an object is wanted");
-  for (const member of Object.keys(object)) if (!members.includes(member)) throw misuse("an option that nobody knows");
+function chosenRule(given: Rule): Rule {
+  const rule = chosen(given, "origin", "path", "seal", "exchange", "streamed", "idempotent", "sign", "inTheClear");
+  const { seal, exchange } = rule;
+  const resource = seal && chosen(seal, "namespace", "id", "to", "senders", "list");
+  const way = typeof exchange === "object" ? chosen(exchange, "tunnel", "expose", "exposeQuery", "postCarrier") : exchange;
+  if (typeof way === "object" && "tunnel" in way && Object.keys(way).length > 1) throw misuse("a tunnel shows nothing that could be said");
+  return Object.assign(rule, {
+    seal: resource && Object.assign(resource, { list: resource.list && chosen(resource.list, "id", "envelope") }),
+    exchange: way,
+  });
 }
 
 /** The policy inside the module. */
@@ -147,7 +151,7 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
     const { seal, exchange, streamed = false, idempotent = false, sign = false, inTheClear = false } = rule;
     const one = new glue.Rule(wellFormed(rule.origin), wellFormed(rule.path), streamed, idempotent, sign, inTheClear);
     if (exchange !== undefined) {
-      const way: { tunnel?: string | URL } & InPlace = exchange === true ? {} : exchange;
+      const way: { tunnel?: string | URL } & InPlace = exchange === true ? Object.create(null) : exchange;
       if (way.tunnel !== undefined) one.tunnel(new URL(way.tunnel).href);
       else one.inPlace((way.expose ?? []).map(wellFormed), way.exposeQuery ?? false, way.postCarrier ?? false);
     }

@@ -1,3 +1,4 @@
+import { textual } from "./context.js";
 import { Held, call, glue, run } from "./module.js";
 
 // For the other files of this package, which make and unwrap what users cannot; `index.ts` does not export them.
@@ -49,7 +50,7 @@ export class Recipient {
    * `TooLarge` above 4096 characters; `Unsupported` for another KEM.
    */
   static parse(text: string): Promise<Recipient> {
-    return run(() => new Recipient(glue.Recipient.parse(text)));
+    return run(() => new Recipient(glue.Recipient.parse(textual(text))));
   }
 
   /** The text form. */
@@ -123,7 +124,7 @@ export class Pin {
 
   /** Reads the text form, with nothing around it. Rejects with `InvalidKey` if a character was changed or lost. */
   static parse(text: string): Promise<Pin> {
-    return run(() => new Pin(glue.parsePin(text)));
+    return run(() => new Pin(glue.parsePin(textual(text))));
   }
 
   /** Throws `InvalidKey` if `recipient` is not the pinned one. */
@@ -156,7 +157,7 @@ export class Signer {
 
   /** Reads 64 lower-case hex digits. Rejects with `InvalidKey` for anything else, and for a key that is not valid. */
   static parse(text: string): Promise<Signer> {
-    return run(() => new Signer(glue.parseSigner(text)));
+    return run(() => new Signer(glue.parseSigner(textual(text))));
   }
 
   /** The name of this key in signed requests: its JWK thumbprint (RFC 7638), 43 characters of base64url. */

@@ -1,4 +1,4 @@
-import { unsigned } from "./context.js";
+import { bytes, unsigned } from "./context.js";
 import { misuse } from "./error.js";
 import { Held, glue, run } from "./module.js";
 
@@ -51,10 +51,9 @@ export class MemoryReplayCache implements ReplayCache {
 
   insert(id: Uint8Array, made: number, until: number, now: number): Promise<boolean> {
     return run(() => {
-      if (!(id instanceof Uint8Array)) throw misuse("a replay id is a Uint8Array");
       // What was remembered in an instance of the module that failed is lost, and said so.
       this.#held ??= new Held(new glue.MemoryReplay(this.#capacity, BigInt(this.#began)));
-      return this.#held.object.insert(id, unsigned(made), unsigned(until), unsigned(now));
+      return this.#held.object.insert(bytes(id), unsigned(made), unsigned(until), unsigned(now));
     });
   }
 }

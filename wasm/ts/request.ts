@@ -1,5 +1,5 @@
 import { SealwireError, misuse } from "./error.js";
-import { unsigned } from "./context.js";
+import { chosen, unsigned, wellFormed } from "./context.js";
 import { type Identity, rawIdentity } from "./keys.js";
 import { Held, glue, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
@@ -31,6 +31,7 @@ export interface SignRequestOptions {
  * ```
  */
 export async function signRequest(request: Request, identity: Identity, options: SignRequestOptions = {}): Promise<Request> {
+  options = chosen(options, "cover", "now");
   const body = new Uint8Array(await request.clone().arrayBuffer());
   const { origin, pathAndQuery } = target(request.url);
   const headers = new Headers(request.headers);
@@ -38,7 +39,7 @@ export async function signRequest(request: Request, identity: Identity, options:
     scoped((own) => {
       const head = own(new glue.Head(request.method, origin, pathAndQuery));
       headers.forEach((value, name) => head.add(name, value));
-      head.sign(rawIdentity(identity), [...(options.cover ?? [])], body, seconds(options.now));
+      head.sign(rawIdentity(identity), (options.cover ?? []).map(wellFormed), body, seconds(options.now));
       for (const name of ["content-digest", "signature-input", "signature"]) {
         const value = head.field(name);
         if (value !== undefined) headers.set(name, value);
@@ -112,12 +113,14 @@ export async function verifyRequest(
   keys: OriginKeys,
   options: VerifyRequestOptions,
 ): Promise<VerifiedRequest> {
+  options = chosen(options, "origin", "require", "maxAge", "maxValidity", "clockSkew", "allowMissingNonce", "maxBody", "now");
+  const maxBody = Number(unsigned(options.maxBody ?? 16 << 20));
   const reader = request.body?.getReader();
   let head: Held<glue.VerifiedHead> | undefined;
   try {
     const first = await nextPiece(reader);
     head = await verifyHead(request, first !== undefined, keys, options);
-    const body = await readBody(reader, first, options.maxBody ?? 16 << 20);
+    const body = await readBody(reader, first, maxBody);
     const raw = head.object;
     return await run(() => verified(raw, body));
   } finally {
@@ -135,7 +138,7 @@ async function verifyHead(
   const verify = (lookup: (keyId: string) => string | undefined) =>
     run(() =>
       scoped((own) => {
-        const head = own(new glue.Head(request.method, options.origin, target(request.url).pathAndQuery));
+        const head = own(new glue.Head(request.method, wellFormed(options.origin), target(request.url).pathAndQuery));
         request.headers.forEach((value, name) => head.add(name, value));
         return new Held(own(policy(options)).verify(head, lookup, hasBody, seconds(options.now)));
       }),
@@ -160,7 +163,7 @@ async function verifyHead(
 
 function policy(options: VerifyRequestOptions): glue.VerifyPolicy {
   const raw = new glue.VerifyPolicy();
-  for (const field of options.require ?? []) raw.require(field);
+  for (const field of options.require ?? []) raw.require(wellFormed(field));
   if (options.maxAge !== undefined) raw.maxAge(unsigned(options.maxAge));
   if (options.maxValidity !== undefined) raw.maxValidity(unsigned(options.maxValidity));
   if (options.clockSkew !== undefined) raw.clockSkew(unsigned(options.clockSkew));

@@ -1,5 +1,5 @@
 import { AT_ONCE, openPieces, sealPieces } from "./pieces.js";
-import { type SealContext, rawContext, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bare, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -80,6 +80,10 @@ export interface OpenOptions {
   readonly part?: string | undefined;
 }
 
+/** The members of {@link SealOptions}, and of {@link OpenOptions}. */
+export const SEALING = ["allowClassical", "sign", "metadata", "created", "contentType", "filename", "aead", "padding", "part"];
+export const OPENING = ["expect", "part"];
+
 /** What the sealer said about the payload; all of it authenticated with the envelope. */
 export interface About {
   /** The public metadata: the server saw it too. */
@@ -135,6 +139,7 @@ export async function seal(
   context: SealContext,
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  options = chosen(options, ...SEALING);
   const payload = typeof plaintext === "string" ? new TextEncoder().encode(wellFormed(plaintext)) : bytes(plaintext);
   return stretching(recipients, (recipients) => {
     if (sealsOutside(payload, options)) return sealOutside(payload, recipients, context, options);
@@ -166,6 +171,7 @@ export async function open(
   context: SealContext,
   options: OpenOptions = {},
 ): Promise<Opened> {
+  options = chosen(options, ...OPENING);
   const sealed = bytes(envelope);
   return unlocking(keys, async (keys) => {
     const outside = opensOutside(sealed) ? await openOutside(sealed, keys, context, options) : undefined;
@@ -192,32 +198,52 @@ export async function open(
  * is given away the envelope is verified under `context`, so that a server cannot have another row's envelope rewrapped to the wrong
  * people. Rejects as {@link open} and {@link seal} do; the body's chunks are not looked at. Source: SPEC §12.
  */
-export function rewrap(
+export async function rewrap(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
   recipients: Recipients,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return changing(keys, recipients, context, options, { allowClassical: options.allowClassical }, (opening, sealing) =>
-    opening.rewrap(bytes(envelope), sealing),
-  );
+  const { allowClassical, ...expected } = chosen(options, "allowClassical", ...OPENING);
+  const whole = bytes(envelope);
+  return changing(keys, recipients, context, expected, { allowClassical }, (opening, sealing) => {
+    const front = frontOf(whole);
+    const at = glue.frontLen(front) ?? front.length;
+    const [changed, rest] = [opening.rewrap(whole.subarray(0, at), sealing), whole.subarray(at)];
+    const rewrapped = new Uint8Array(changed.length + rest.length);
+    rewrapped.set(changed);
+    rewrapped.set(rest, changed.length);
+    return rewrapped;
+  });
 }
 
 /**
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
  *
  * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
- * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do. Source: SPEC §12.
+ * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do, and with `TooLarge` above 512 MiB: open and
+ * seal those. Source: SPEC §12.
  */
-export function reseal(
+export async function reseal(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
   recipients: Recipients,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(bytes(envelope), opening));
+  options = chosen(options, ...SEALING, ...OPENING);
+  const whole = bytes(envelope);
+  if (whole.length > MAX_RESEALED) throw new SealwireError("TooLarge", "too large: an envelope to be resealed in one step");
+  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(whole, opening));
+}
+
+/** The module holds it twice, and its payload. */
+const MAX_RESEALED = 512 * 1024 * 1024;
+
+/** As much as a header may have: the module's memory never shrinks, and has no room for every envelope. */
+export function frontOf(envelope: Uint8Array): Uint8Array {
+  return envelope.subarray(0, 2 * 1024 * 1024 + 56);
 }
 
 /** Runs what needs both: keys that open, and readers to seal to. */
@@ -273,7 +299,7 @@ export interface Header {
  */
 export function inspect(envelope: Sealed): Promise<Header> {
   return run(() => {
-    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(bytes(envelope)) as [
+    const [length, id, aead, padded, privateLength, metadata, slots] = glue.inspect(frontOf(bytes(envelope))) as [
       number, Uint8Array, Aead, boolean, number | undefined, RawMetadata, RawSlot[],
     ];
     return {
@@ -289,7 +315,7 @@ export function inspect(envelope: Sealed): Promise<Header> {
 }
 
 /** What to seal with, inside the module. */
-export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions): glue.Sealing {
+export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions, aead = options.aead): glue.Sealing {
   const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
   for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
@@ -304,13 +330,13 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   const metadata = options.metadata ?? [];
   for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {
     if (typeof value === "string") sealing.metadataText(wellFormed(key), wellFormed(value));
-    else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), value);
+    else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), bytes(value));
     else sealing.metadataNumber(wellFormed(key), unsigned(value));
   }
   if (options.created !== undefined) sealing.created(unsigned(options.created));
   if (options.contentType !== undefined) sealing.contentType(wellFormed(options.contentType));
   if (options.filename !== undefined) sealing.filename(wellFormed(options.filename));
-  if (options.aead !== undefined) sealing.aead(options.aead);
+  if (aead !== undefined) sealing.aead(textual(aead));
   if (options.padding === "none") sealing.unpadded();
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;
@@ -321,17 +347,10 @@ export function rawOpening(keys: Unlock, context: SealContext, options: OpenOpti
   const opening = scoped((own) => new glue.Opening(rawKeyring(keys), own(rawContext(context))));
   if (options.expect !== undefined && options.expect !== "anyone") {
     opening.expectNobody();
-    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(signer.toString());
+    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(String(signer));
   }
   if (options.part !== undefined) opening.part(wellFormed(options.part));
   return opening;
-}
-
-/** Any bytes as a `Uint8Array` over the same memory. */
-export function bytes(given: Uint8Array | ArrayBuffer): Uint8Array {
-  if (given instanceof Uint8Array) return given;
-  if (given instanceof ArrayBuffer) return new Uint8Array(given);
-  throw misuse("a Uint8Array or an ArrayBuffer is wanted");
 }
 
 export type RawAbout = [RawMetadata, bigint | undefined, string | undefined, string | undefined, About["addressedToMe"]];
@@ -341,14 +360,14 @@ type RawSlot = [UnverifiedSlot["kind"], ...unknown[]];
 export function aboutOf([rawMetadata, created, contentType, filename, addressedToMe]: RawAbout): About {
   const metadata = metadataOf(rawMetadata);
   const version = metadata.get("version");
-  return {
+  return bare({
     metadata,
     ...(typeof version === "number" || typeof version === "bigint" ? { version } : {}),
     ...(created === undefined ? {} : { created: narrowed(created) }),
     ...(contentType === undefined ? {} : { contentType }),
     ...(filename === undefined ? {} : { filename }),
     addressedToMe,
-  };
+  });
 }
 
 /** An {@link Opened}. */
@@ -357,7 +376,8 @@ export class OpenedPayload implements Opened {
   readonly signer?: Signer;
   readonly about: About;
 
-  constructor(plaintext: Uint8Array<ArrayBuffer>, { signer, about }: { signer?: Signer; about: About }) {
+  constructor(plaintext: Uint8Array<ArrayBuffer>, told: { signer?: Signer; about: About }) {
+    const { signer, about } = bare(told);
     this.plaintext = plaintext;
     if (signer !== undefined) this.signer = signer;
     this.about = about;

@@ -8,8 +8,7 @@ import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bytes } from "./seal.js";
-import { unsigned, wellFormed } from "./context.js";
+import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
 
 export { MemoryReplayCache, type ReplayCache };
 
@@ -54,8 +53,10 @@ export class ServiceKeys {
    * for a lifetime of zero or above 7 days, `Unsupported` if the system gives no randomness.
    */
   static generate(options: { kem?: Kem; lifetime?: number } = {}): Promise<ServiceKeys> {
-    const lifetime = unsigned(options.lifetime ?? WEEK);
-    return run(() => new ServiceKeys(glue.ServiceKeys.generate(options.kem ?? "XWing", lifetime, now())));
+    return run(() => {
+      const { kem = "XWing", lifetime = WEEK } = chosen(options, "kem", "lifetime");
+      return new ServiceKeys(glue.ServiceKeys.generate(textual(kem), unsigned(lifetime), now()));
+    });
   }
 
   /** The keys that were saved, without those that have expired; `undefined` if nothing was. Rejects with `Malformed` if they are not keys. */
@@ -143,13 +144,21 @@ interface GateOptions {
   readonly plain?: readonly string[];
   /** Where requests are remembered: in this process's memory, unless told otherwise. Several processes need a shared one. */
   readonly replay?: ReplayCache;
+  /**
+   * Where those that nobody signed are remembered: in `replay`, if that is given, else in memory apart from the others. **A cache that strangers
+   * can fill refuses everybody**: give two where signed and unsigned exchanges come.
+   */
+  readonly replayUnsigned?: ReplayCache;
   /** The web origins whose pages may call from browsers. */
   readonly allowOrigins?: readonly string[];
-  /** How long a body may take to arrive where it is held, in milliseconds: 30 s, unless told otherwise. */
+  /** How long a body may take to arrive where it is held, and each piece of one that streams, in milliseconds: 30 s, unless told otherwise. */
   readonly bodyTimeout?: number;
-  /** How many bytes all bodies together may hold while they arrive: 256 MiB, unless told otherwise. What is above gets 503. */
+  /**
+   * How many bytes all bodies together may hold while they arrive: 256 MiB, unless told otherwise, and those of requests that nobody signed half
+   * of it. What is above gets 503.
+   */
   readonly memory?: number;
-  /** Hears of every request and every refusal. It is called while the request waits, so it is quick. */
+  /** Hears of every request and every refusal. It is called while the request waits, so it is quick; what it throws is dropped. */
   readonly observer?: (event: ServiceEvent) => void;
 }
 
@@ -314,6 +323,7 @@ export class Gateway {
 export function createService(options: ServiceOptions): Promise<Service> {
   return run(() =>
     scoped((own) => {
+      options = chosenGate(options, ...OF_SERVICES);
       if (!(options.keys instanceof ServiceKeys)) throw misuse("keys are ServiceKeys of this copy of the package");
       if (!(options.identity instanceof Identity)) throw misuse("identity is an Identity of this copy of the package");
       const exchanges = own(new glue.Exchanges(wellFormed(options.origin)));
@@ -339,6 +349,7 @@ export function createService(options: ServiceOptions): Promise<Service> {
  */
 export function createGateway(options: GatewayOptions): Promise<Gateway> {
   return run(() => {
+    options = chosenGate(options);
     const gate = glue.Gate.gateway(wellFormed(options.origin));
     if (options.verify === undefined) throw misuse("a gateway verifies");
     configure(gate, options);
@@ -361,6 +372,21 @@ export function openExchange(request: Request, service: Service): Promise<Exchan
 }
 
 type Everything = GateOptions & Partial<ServiceOptions>;
+
+const OF_BOTH = ["origin", "verify", "plain", "replay", "replayUnsigned", "allowOrigins", "bodyTimeout", "memory", "maxBody", "observer"];
+const OF_SERVICES = [
+  "keys", "identity", "nextPins", "signedOnly", "unsigned", "stream", "mounted", "tunnel", "postCarrier", "coarseStatus", "window",
+  "enforceIdempotencyKeys", "passOuter",
+];
+
+/** What was chosen for a gate, and how it verifies. */
+function chosenGate<T extends Everything>(options: T, ...more: string[]): T {
+  options = chosen(options, ...OF_BOTH, ...more);
+  const { verify } = options;
+  return Object.assign(options, {
+    verify: verify && chosen(verify, "signers", "require", "maxAge", "maxValidity", "clockSkew", "allowMissingNonce"),
+  });
+}
 
 function configure(gate: glue.Gate, options: Everything): void {
   const { verify } = options;
@@ -387,6 +413,9 @@ function configure(gate: glue.Gate, options: Everything): void {
   if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
+  // With NaN nothing would be too large; more milliseconds a timer takes for none.
+  unsigned(options.memory ?? 0);
+  if (unsigned(options.bodyTimeout ?? 0) >= 1n << 31n) throw misuse("a body has at most 24 days");
   if (options.nextPins !== undefined) gate.nextPins(options.nextPins.map(String));
 }
 
@@ -394,20 +423,22 @@ function configure(gate: glue.Gate, options: Everything): void {
 class Driver {
   readonly #gate: Held<glue.Gate>;
   readonly #lookUp: ((keyId: string) => Signer | undefined | null | Promise<Signer | undefined | null>) | undefined;
-  readonly #replay: ReplayCache;
+  readonly #replay: { readonly signed: ReplayCache; readonly unsigned: ReplayCache };
   readonly #bodyTimeout: number;
   readonly #observer: ((event: ServiceEvent) => void) | undefined;
-  /** How many bytes bodies may hold now. */
-  #memory: number;
+  /** How many bytes bodies may hold now, all of them and those of strangers. */
+  readonly #memory: { all: number; unsigned: number };
 
   constructor(gate: glue.Gate, options: Everything) {
     this.#gate = new Held(gate);
     const signers = options.verify?.signers;
     this.#lookUp = typeof signers === "function" ? signers : undefined;
-    this.#replay = options.replay ?? new MemoryReplayCache();
+    const { replay, replayUnsigned = replay } = options;
+    this.#replay = { signed: replay ?? new MemoryReplayCache(), unsigned: replayUnsigned ?? new MemoryReplayCache() };
     this.#bodyTimeout = options.bodyTimeout ?? 30_000;
     this.#observer = options.observer;
-    this.#memory = options.memory ?? 256 * 1024 * 1024;
+    const memory = options.memory ?? 256 * 1024 * 1024;
+    this.#memory = { all: memory, unsigned: memory / 2 };
   }
 
   free(): void {
@@ -420,7 +451,7 @@ class Driver {
     const passage = new Held(await this.#enter(request));
     try {
       if (stateOf(passage) === "plain") {
-        return { request, seal: async (response) => this.#served(response.status, started, () => withFields(response, page)) };
+        return bare({ request, seal: async (response: Response) => this.#served(response.status, started, () => withFields(response, page)) });
       }
       const reader = await this.#read(request.body, passage);
       while (stateOf(passage) === "remember") await this.#remember(passage);
@@ -474,35 +505,42 @@ class Driver {
       slow = true;
       reader.cancel().catch(ignore);
     }, this.#bodyTimeout);
+    const memory = this.#memory;
+    const isSigned = call(() => passage.object.isSigned());
     let held = 0;
+    const hold = (length: number) => {
+      held += length;
+      memory.all -= length;
+      if (!isSigned) memory.unsigned -= length;
+    };
     try {
       while (stateOf(passage) === "body") {
         const piece = await reader.read().catch(() => undefined);
         if (slow) call(() => passage.object.refuse("slow"));
-        else if (piece === undefined) call(() => passage.object.refuse("broken"));
-        else if (piece.done) {
+        else if (piece?.done) {
           call(() => passage.object.finish(now()));
           return undefined;
-        } else if (piece.value.length > this.#memory) call(() => passage.object.refuse("memory"));
+        } else if (!(piece?.value instanceof Uint8Array)) call(() => passage.object.refuse("broken"));
+        else if (piece.value.length > (isSigned ? memory.all : Math.min(memory.all, memory.unsigned))) call(() => passage.object.refuse("memory"));
         else {
-          this.#memory -= piece.value.length;
-          held += piece.value.length;
+          hold(piece.value.length);
           call(() => passage.object.push(piece.value, now()));
         }
       }
       return reader;
     } finally {
       clearTimeout(timer);
-      this.#memory += held;
+      hold(-held);
     }
   }
 
   async #remember(passage: Held<glue.Passage>): Promise<void> {
-    const [id, made, until] = call(() => passage.object.remember()) as [Uint8Array, bigint, bigint];
+    const [id, made, until, isSigned] = call(() => passage.object.remember()) as [Uint8Array, bigint, bigint, boolean];
+    const replay = isSigned ? this.#replay.signed : this.#replay.unsigned;
     let fresh = false;
     let failure: string | undefined;
     try {
-      fresh = (await this.#replay.insert(id, Number(made), Number(until), Number(now()))) === true;
+      fresh = (await replay.insert(id, Number(made), Number(until), Number(now()))) === true;
     } catch (error) {
       failure = error instanceof SealwireError ? error.code : "Store";
     }
@@ -523,7 +561,7 @@ class Driver {
     const signer = call(() => passage.object.signer());
     let rest: Held<glue.ContentOpening> | undefined;
     const bodyless = content.length === 0 && (method === "GET" || method === "HEAD");
-    const body = reader !== undefined ? opening(reader, content, () => rest) : bodyless ? null : content;
+    const body = reader !== undefined ? opening(reader, content, () => rest, this.#bodyTimeout) : bodyless ? null : content;
     let request: Request;
     try {
       request = new Request(isSealed ? url : outer.url, {
@@ -548,7 +586,7 @@ class Driver {
         withFields(isSealed ? await sealed(method === "HEAD" ? headOf(response) : response, admission) : response, page),
       );
     };
-    return { request, ...(signer === undefined ? {} : { signer: makeSigner(signer) }), seal };
+    return bare({ request, ...(signer === undefined ? {} : { signer: makeSigner(signer) }), seal });
   }
 
   async #served(status: number, started: number, answer: () => Response | Promise<Response>): Promise<Response> {
@@ -565,7 +603,13 @@ class Driver {
   #told<T>(step: () => T): T {
     const result = call(step);
     const events = call(() => this.#gate.object.events()) as RawEvent[];
-    if (this.#observer !== undefined) for (const event of events) this.#observer(eventOf(event));
+    for (const event of events) {
+      try {
+        this.#observer?.(eventOf(event));
+      } catch {
+        // It hears of requests, and does not decide about them.
+      }
+    }
     return result;
   }
 }
@@ -580,13 +624,14 @@ function opening(
   reader: ReadableStreamDefaultReader<Uint8Array>,
   content: Uint8Array,
   opener: () => Held<glue.ContentOpening> | undefined,
+  patience: number,
 ): ReadableStream<Uint8Array> {
   const step = (piece: Uint8Array | undefined) => {
     const opening = opener();
     if (opening === undefined) throw misuse("it is not let in");
     return call(() => (piece === undefined ? opening.object.finish(now()) : opening.object.push(piece, now())));
   };
-  return passing(reader, content, step, () => opener()?.free());
+  return passing({ read: () => inTime(reader.read(), patience), cancel: (reason) => reader.cancel(reason) }, content, step, () => opener()?.free());
 }
 
 /** The app's answer as it is sent. */
@@ -594,7 +639,9 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
   const fields = flat(response.headers);
   try {
     const { status, body } = response;
-    if (call(() => admission.object.isStreamed())) {
+    // What was read before, or is being read, is not there to be sealed.
+    const isThere = !response.bodyUsed && !body?.locked;
+    if (isThere && call(() => admission.object.isStreamed())) {
       const [outer, outerFields, front, raw] = call(() => admission.object.stream(status, fields)) as RawMessage;
       if (raw === undefined) {
         body?.cancel().catch(ignore);
@@ -608,7 +655,7 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
       return new Response(stream as BodyInit, { status: outer, headers: headersOf(outerFields) });
     }
     // Of an answer without a head that can be sealed nothing is waited for: it may have no end.
-    const whole = call(() => admission.object.fits(status, fields)) ? await collected(body) : undefined;
+    const whole = isThere && call(() => admission.object.fits(status, fields)) ? await collected(body) : undefined;
     if (whole === undefined) {
       body?.cancel().catch(ignore);
       return toResponse(call(() => admission.object.seal(500, [], new Uint8Array())) as RawMessage);
@@ -660,7 +707,7 @@ async function collected(body: ReadableStream<Uint8Array> | null): Promise<Uint8
 
 /** A body that is opened or sealed while it passes, as fast as it is read: `step` takes a piece, or the end. */
 function passing(
-  source: ReadableStreamDefaultReader<Uint8Array>,
+  source: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">,
   front: Uint8Array,
   step: (piece: Uint8Array | undefined) => Uint8Array,
   over: () => void,
@@ -697,6 +744,19 @@ function passing(
     },
     { highWaterMark: 0 },
   );
+}
+
+/** What comes, if it comes in so many milliseconds. */
+async function inTime<T>(coming: Promise<T>, patience: number): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new SealwireError("Network", "network failed: a body was too slow")), patience);
+  });
+  try {
+    return await Promise.race([coming, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 function toResponse([status, fields, body]: RawMessage): Response {

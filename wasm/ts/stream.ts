@@ -1,11 +1,11 @@
 import type { SealContext } from "./context.js";
-import { unsigned } from "./context.js";
+import { bare, bytes, chosen, unsigned } from "./context.js";
 import { SealwireError } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, load, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
-  type About, type OpenOptions, type RawAbout, type Recipients, type SealOptions, aboutOf, bytes, rawOpening, rawSealing,
+  type About, OPENING, type OpenOptions, type RawAbout, type Recipients, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing,
 } from "./seal.js";
 
 /** How much goes into the module at a time: its memory stays small, whatever the payload is. */
@@ -60,6 +60,7 @@ export function sealStream(
   context: SealContext,
   options: SealStreamOptions = {},
 ): TransformStream<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> {
+  options = chosen(options, "length", "signal", ...SEALING);
   let stream: Held<glue.SealStream>;
   return transform(options.signal, {
     start: () => {
@@ -85,6 +86,7 @@ export function sealStream(
  * ```
  */
 export function openStream(keys: Unlock, context: SealContext, options: OpenStreamOptions = {}): OpenTransform {
+  options = chosen(options, "signal", ...OPENING);
   let stream: Held<glue.OpenStream>;
   const about = promise<About>();
   const finished = promise<Finished>();
@@ -106,7 +108,7 @@ export function openStream(keys: Unlock, context: SealContext, options: OpenStre
     },
     finish: () => {
       const { plaintext, ...rest } = finishedOf(stream.object);
-      finished.resolve(rest);
+      finished.resolve(bare(rest));
       return plaintext;
     },
     free: () => stream?.free(),

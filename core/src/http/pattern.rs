@@ -88,6 +88,17 @@ impl PathPattern {
     }
 }
 
+/// Whether another server might read a path as another one: a climbing one, also in `%2e%2e%2f` or with a space that it trims; one that is
+/// cut at `;` or `#`, or decoded once more. What makes an exception for a path makes none for such a one, which would take it elsewhere.
+pub(crate) fn is_ambiguous(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    let encoded = ["%0", "%1", "%25", "%2e", "%2f", "%3b", "%5c", "%7f"];
+    let trimmed = |segment: &str| segment.starts_with("%20") || segment.ends_with("%20");
+    path.contains(';')
+        || encoded.iter().any(|encoded| lower.contains(encoded))
+        || path.split('/').any(trimmed)
+}
+
 /// RFC 3986 §2.1; `None` if it is not UTF-8 or a `%` stands alone.
 fn percent_decode(text: &str) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());

@@ -3,7 +3,7 @@
 use super::exchange::Carriage;
 use super::keys::{ServicePins, TrustedKeys};
 use super::message::{Origin, Target};
-use super::pattern::{Params, PathPattern};
+use super::pattern::{Params, PathPattern, is_ambiguous};
 use super::resource::SealedResource;
 use crate::error::{Error, Result};
 use std::collections::BTreeMap;
@@ -74,11 +74,12 @@ impl Policy {
     pub(crate) fn find(&self, target: &Target) -> Result<(&Rule, Params)> {
         let covers = |rule: &'_ Rule| {
             let same_origin = rule.origin == *target.origin();
-            same_origin.then(|| rule.pattern.matches(target.path())).flatten()
+            let may = same_origin && !(rule.protects_nothing() && is_ambiguous(target.path()));
+            may.then(|| rule.pattern.matches(target.path())).flatten()
         };
         let found = self.rules.iter().find_map(|rule| covers(rule).map(|params| (rule, params)));
         let (rule, params) = found.ok_or(Error::Misuse("no rule of the policy covers this URL"))?;
-        if rule.exchange.is_none() && rule.resource.is_none() && !rule.in_the_clear {
+        if rule.protects_nothing() && !rule.in_the_clear {
             return Err(Error::Misuse("the rule for this URL neither seals nor says in_the_clear"));
         }
         Ok((rule, params))
@@ -171,11 +172,16 @@ impl Rule {
         self
     }
 
-    /// **Sends and takes everything in the clear**: for what is public anyway.
+    /// **Sends and takes everything in the clear**: for what is public anyway. A path that the service might read as another one, such as
+    /// `/public/..%2Fnotes`, is not covered.
     #[must_use]
     pub fn in_the_clear(mut self) -> Self {
         self.in_the_clear = true;
         self
+    }
+
+    fn protects_nothing(&self) -> bool {
+        self.exchange.is_none() && self.resource.is_none()
     }
 
     /// What it does, as it stands in events.
@@ -189,6 +195,36 @@ impl Rule {
             (true, false, true) => "envelope+signature",
             (true, true, false) => "envelope+exchange",
             (true, true, true) => "envelope+exchange+signature",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Policy, Rule, Target};
+
+    #[test]
+    fn nothing_climbs_out_of_what_is_in_the_clear() {
+        let origin = "https://api.example.com";
+        let clear = Rule::at(origin, "/public/{rest..}").unwrap().in_the_clear();
+        let sealed = Rule::at(origin, "/{rest..}").unwrap().exchange();
+        let alone = Policy::new().rule(clear.clone());
+        let both = Policy::new().rule(clear).rule(sealed);
+        let at = |path: &str| Target::parse(&format!("{origin}{path}")).unwrap();
+        assert_eq!(both.find(&at("/public/a/b?c=%2F;")).unwrap().0.protection(), "none");
+        for path in [
+            "..%2Fnotes",
+            "a/%2E%2e%2fnotes",
+            "..;/notes",
+            "a%3B",
+            "%252e%252e%252fnotes",
+            "..%5Cnotes",
+            "a/..%20/b",
+            "..%00",
+        ] {
+            let target = at(&format!("/public/{path}"));
+            assert_eq!(alone.find(&target).err().unwrap().code(), "Misuse", "{path}");
+            assert_eq!(both.find(&target).unwrap().0.protection(), "exchange", "{path}");
         }
     }
 }

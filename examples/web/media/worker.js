@@ -21,17 +21,22 @@ addEventListener("fetch", (event) => {
 
 async function play(name, request) {
   if (!opened.has(name)) opened.set(name, openSealed(name));
-  const media = await opened.get(name);
-  const [start, end] = wanted(request.headers.get("range"), media.size);
-  return new Response(media.stream(start, end), {
-    status: request.headers.has("range") ? 206 : 200,
-    headers: {
-      "accept-ranges": "bytes",
-      "content-length": String(end - start),
-      "content-range": `bytes ${start}-${end - 1}/${media.size}`,
-      "content-type": media.about.contentType ?? "application/octet-stream",
-    },
+  const media = await opened.get(name).catch((error) => {
+    // The next one tries again.
+    opened.delete(name);
+    throw error;
   });
+  const [status, start, end] = wanted(request.headers.get("range"), media.size);
+  // The type is the sealer's word, and who opens the URL as a page must not run what somebody has sealed.
+  const type = media.about.contentType ?? "";
+  const headers = new Headers({
+    "accept-ranges": "bytes",
+    "content-length": String(end - start),
+    "content-type": /^(audio|video)\/[\w.+-]+$/.test(type) ? type : "application/octet-stream",
+    "x-content-type-options": "nosniff",
+  });
+  if (status !== 200) headers.set("content-range", status === 206 ? `bytes ${start}-${end - 1}/${media.size}` : `bytes */${media.size}`);
+  return new Response(status === 416 ? null : media.stream(start, end), { status, headers });
 }
 
 /** The context is the stable name, not the URL. */
@@ -46,9 +51,12 @@ async function openSealed(name) {
   return SealedBlob.open({ size, read }, await me, new SealContext("media", name));
 }
 
-/** `bytes=a-b`, `bytes=a-` or nothing. */
+/** `bytes=a-b`, `bytes=a-` or `bytes=-n`, with the status that answers it; of several ranges, or none, all of it. */
 function wanted(range, size) {
-  const [, first, last] = /^bytes=(\d+)-(\d*)$/.exec(range ?? "bytes=0-") ?? [undefined, "0", ""];
-  const start = Math.min(Number(first), size);
-  return [start, last === "" ? size : Math.min(Number(last) + 1, size)];
+  const [, first, last] = /^bytes=(\d*)-(\d*)$/.exec(range ?? "") ?? [undefined, "", ""];
+  if (first === "" && last === "") return [200, 0, size];
+  if (first !== "" && last !== "" && Number(last) < Number(first)) return [200, 0, size];
+  const start = first === "" ? Math.max(size - Number(last), 0) : Number(first);
+  const end = first === "" || last === "" ? size : Math.min(Number(last) + 1, size);
+  return start < end ? [206, start, end] : [416, 0, 0];
 }

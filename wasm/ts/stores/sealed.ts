@@ -127,7 +127,7 @@ export class Sealing {
 
   #algorithm(name: string, iv: Uint8Array<ArrayBuffer>): AesGcmParams {
     const additionalData = new TextEncoder().encode(`sealwire/v1 stored secret\0${this.#store}\0${name}`);
-    return { name: "AES-GCM", iv, additionalData };
+    return { name: "AES-GCM", iv, additionalData, tagLength: 8 * TAG_LEN };
   }
 }
 

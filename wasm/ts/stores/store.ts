@@ -30,7 +30,7 @@ export class MemoryStore implements SecretStore {
 
   async load(name: string): Promise<Uint8Array | undefined> {
     checkName(name);
-    return this.#secrets.get(name)?.slice();
+    return copied(this.#secrets.get(name));
   }
 
   async save(name: string, secret: Uint8Array): Promise<void> {
@@ -50,17 +50,22 @@ export class MemoryStore implements SecretStore {
 
   async update(name: string, change: (old: Uint8Array | undefined) => Uint8Array | undefined): Promise<void> {
     checkName(name);
-    const secret = change(this.#secrets.get(name)?.slice());
+    const secret = change(copied(this.#secrets.get(name)));
     if (secret !== undefined) checkSize(secret);
     this.#put(name, secret);
   }
 
   #put(name: string, secret: Uint8Array | undefined): void {
-    const copy = secret?.slice();
+    const copy = copied(secret);
     this.#secrets.get(name)?.fill(0);
     if (copy === undefined) this.#secrets.delete(name);
     else this.#secrets.set(name, copy);
   }
+}
+
+/** Not by `slice`, which in a Buffer of Node shares the memory. */
+function copied(secret: Uint8Array | undefined): Uint8Array | undefined {
+  return secret && new Uint8Array(secret);
 }
 
 const MAX_STORED = 1024 * 1024;

@@ -34,6 +34,12 @@ pub(super) enum Reading {
 }
 
 impl Receiving {
+    /// Whether anything counts of what is still to come. If not, say at once with [`Receiving::finish`] that it has ended: it may have no end.
+    #[must_use]
+    pub fn wants_more(&self) -> bool {
+        !matches!(&*self.0, Reading::Keys { document: Err(_), .. })
+    }
+
     /// Takes the next piece of the outer body. Under a streamed rule the answer passes on from here, once its head is known.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Client {
 
     /// Opens with these keys instead: a [`Keyring`](crate::Keyring) with older identities, say.
     #[must_use]
-    pub fn keys(mut self, keys: impl Unlock + Send + Sync + 'static) -> Self {
+    pub fn keys(mut self, keys: impl Unlock + Send + 'static) -> Self {
         self.caller = self.caller.keys(keys);
         self
     }
@@ -253,10 +253,13 @@ impl RequestBuilder {
             let outcome = loop {
                 match answer {
                     Answered::Passing(passing) => return Response::passing(passing, outer),
-                    Answered::Reading(receiving) => match outer.chunk().await.map_err(network)? {
-                        Some(piece) => answer = receiving.push(&piece)?,
-                        None => break receiving.finish(unix_now())?,
-                    },
+                    Answered::Reading(receiving) => {
+                        let piece = if receiving.wants_more() { outer.chunk().await } else { Ok(None) };
+                        match piece.map_err(network)? {
+                            Some(piece) => answer = receiving.push(&piece)?,
+                            None => break receiving.finish(unix_now())?,
+                        }
+                    }
                 }
             };
             match outcome {

@@ -14,7 +14,7 @@ use super::exchange::{Arrival, ExchangeService, describes_message};
 use super::keys::{KEYS_MAX_AGE, KEYS_MEDIA_TYPE, KEYS_PATH};
 use super::message::{Headers, Method, Origin, PublicUrl, RequestHead, Target};
 use super::observe::{Event, Observer, Operation, size_bucket, tell};
-use super::pattern::PathPattern;
+use super::pattern::{PathPattern, is_ambiguous};
 use super::signature::{OriginKeys, RequestVerifier, VerifiedHead};
 use crate::error::{Error, Result};
 use crate::identity::{Identity, Pin};
@@ -347,19 +347,11 @@ impl Gate {
         exception.map_or(everything, |(_, demand)| *demand)
     }
 
-    /// Whether an exception is for this path. What another server behind might read as another path (a climbing one, also in
-    /// `%2e%2e%2f` or with a space that it trims; one that is cut at `;` or `#`, or decoded once more) is covered by none, since it would
-    /// take the exception elsewhere.
+    /// Whether an exception is for this path.
     fn covers(&self, pattern: &PathPattern, path: &str) -> bool {
-        if pattern.matches(path).is_none() || Target::new(self.rules.url.origin.clone(), path).is_err() {
-            return false;
-        }
-        let lower = path.to_ascii_lowercase();
-        let encoded = ["%0", "%1", "%25", "%2e", "%2f", "%3b", "%5c", "%7f"];
-        let trimmed = |segment: &str| segment.starts_with("%20") || segment.ends_with("%20");
-        !path.contains(';')
-            && !encoded.iter().any(|encoded| lower.contains(encoded))
-            && !path.split('/').any(trimmed)
+        pattern.matches(path).is_some()
+            && Target::new(self.rules.url.origin.clone(), path).is_ok()
+            && !is_ambiguous(path)
     }
 
     /// The outer request as it came: with the path here, and without an origin that anybody claims.
