@@ -57,32 +57,25 @@ private fun outcome(case: JsonObject): String =
 
 private fun opens(case: JsonObject): Boolean {
     val envelope = fromText(case["envelope"].asString)
-    val context = case["context"].asJsonArray.drop(1).fold(SealContext(case["context"].asJsonArray.firstOrNull()?.asString.orEmpty())) { context, field ->
-        when {
-            field.isJsonObject -> context.field(unhex(field.asJsonObject["hex"].asString))
-            field.asJsonPrimitive.isNumber -> context.field(field.asString.toULong())
-            else -> context.field(field.asString)
-        }
-    }
-    val signers = case["signers"].orNull()?.asJsonArray?.map { signer(it.asString) }
+    val context = contextOf(case["context"].asJsonArray)
+    val signers = case["signers"].orNull()?.asJsonArray?.map { Signer.parse(it.asString) }
     val part = case["part"].asString
-    keysOf(case["unlock"].asJsonObject).let { keys ->
-        val streamed = Streamed(envelope, keys, context, signers, part)
-        val opened =
-            try {
-                open(envelope, keys, context, signers, part)
-            } catch (error: SealwireException) {
-                // The stream says the same, and what came out of it before were whole chunks, which were authenticated.
-                assertEquals(error.code, streamed.error?.code)
-                assertEquals(0, streamed.plaintext.size % (16 * 1024))
-                throw error
-            }
-        assertEquals(null, streamed.error)
-        assertContentEquals(opened.plaintext, streamed.plaintext)
-        assertEquals(opened.signer, streamed.signer)
-        assertContentEquals(opened.plaintext, byChannel(envelope, keys, context, signers, part))
-        return matches(opened, case)
-    }
+    val keys = keysOf(case["unlock"].asJsonObject)
+    val streamed = Streamed(envelope, keys, context, signers, part)
+    val opened =
+        try {
+            open(envelope, keys, context, signers, part)
+        } catch (error: SealwireException) {
+            // The stream says the same, and what came out of it before were whole chunks, which were authenticated.
+            assertEquals(error.code, streamed.error?.code)
+            assertEquals(0, streamed.plaintext.size % (16 * 1024))
+            throw error
+        }
+    assertEquals(null, streamed.error)
+    assertContentEquals(opened.plaintext, streamed.plaintext)
+    assertEquals(opened.signer, streamed.signer)
+    assertContentEquals(opened.plaintext, byChannel(envelope, keys, context, signers, part))
+    return matches(opened, case)
 }
 
 /** What a stream gave, up to its end or its error. */
@@ -164,15 +157,12 @@ private fun matches(opened: Opened, case: JsonObject): Boolean {
     }
     return (case["plaintext"].orNull()?.let { it.asString == opened.plaintext.hex() }
         ?: (case["plaintext_len"].asInt == opened.plaintext.size && case["plaintext_sha256"].asString == sha256(opened.plaintext).hex())) &&
-        case["signer"].orNull()?.let { signer(it.asString) } == opened.signer &&
+        case["signer"].orNull()?.let { Signer.parse(it.asString) } == opened.signer &&
         case["addressed_to_me"].asString == addressed &&
         case["metadata"] == metadata &&
         case["created"].orNull()?.asString?.toULong() == about.created &&
         case["content_type"].orNull()?.asString == about.contentType &&
         case["filename"].orNull()?.asString == about.filename
 }
-
-/** A signer's text form is the key in hex. */
-private fun signer(text: String) = Signer.parse(text)
 
 private fun JsonElement?.orNull(): JsonElement? = this?.takeIf { it !is JsonNull }
