@@ -201,11 +201,17 @@ public enum class Aead(internal val raw: dev.sealwire.ffi.Aead) {
 
 /** A value of an envelope's public metadata. */
 public sealed interface MetadataValue {
-    /** At most 4096 bytes of UTF-8. */
-    public data class Text(val text: String) : MetadataValue
+    /** Text. */
+    public data class Text(
+        /** At most 4096 bytes of UTF-8. */
+        val text: String,
+    ) : MetadataValue
 
-    /** An unsigned integer. */
-    public data class Number(val number: ULong) : MetadataValue
+    /** A number. */
+    public data class Number(
+        /** An unsigned integer. */
+        val number: ULong,
+    ) : MetadataValue
 
     /** At most 4096 bytes. */
     public class Bytes(bytes: ByteArray) : MetadataValue {
