@@ -1,0 +1,315 @@
+@file:OptIn(InternalAPI::class)
+
+package dev.sealwire.ktor
+
+import dev.sealwire.Driver
+import dev.sealwire.Identity
+import dev.sealwire.Incoming
+import dev.sealwire.MAX_BODY
+import dev.sealwire.Observer
+import dev.sealwire.PIECE
+import dev.sealwire.Policy
+import dev.sealwire.Recipient
+import dev.sealwire.SealContext
+import dev.sealwire.SealedCall
+import dev.sealwire.SealedInfo
+import dev.sealwire.SealwireException
+import dev.sealwire.SecretStore
+import dev.sealwire.Unlock
+import dev.sealwire.Uploading
+import dev.sealwire.ffi.CallBody
+import dev.sealwire.ffi.CallStep
+import dev.sealwire.ffi.Field
+import dev.sealwire.fieldOf
+import dev.sealwire.text
+import io.ktor.client.HttpClient
+import io.ktor.client.call.HttpClientCall
+import io.ktor.client.plugins.HttpRedirect
+import io.ktor.client.plugins.api.ClientPlugin
+import io.ktor.client.plugins.api.Send
+import io.ktor.client.plugins.api.createClientPlugin
+import io.ktor.client.plugins.pluginOrNull
+import io.ktor.client.request.HttpRequestBuilder
+import io.ktor.client.request.HttpResponseData
+import io.ktor.client.request.setBody
+import io.ktor.client.statement.HttpResponse
+import io.ktor.client.statement.bodyAsChannel
+import io.ktor.client.statement.request
+import io.ktor.http.ContentType
+import io.ktor.http.Headers
+import io.ktor.http.HttpMethod
+import io.ktor.http.HttpStatusCode
+import io.ktor.http.Url
+import io.ktor.http.content.OutgoingContent
+import io.ktor.http.takeFrom
+import io.ktor.util.AttributeKey
+import io.ktor.util.toMap
+import io.ktor.utils.io.ByteReadChannel
+import io.ktor.utils.io.ByteWriteChannel
+import io.ktor.utils.io.InternalAPI
+import io.ktor.utils.io.cancel
+import io.ktor.utils.io.readAvailable
+import io.ktor.utils.io.writeFully
+import io.ktor.utils.io.writer
+import java.io.ByteArrayOutputStream
+import kotlin.coroutines.cancellation.CancellationException
+import kotlinx.coroutines.CompletableJob
+import kotlinx.coroutines.CoroutineScope
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.Job
+import kotlinx.coroutines.withContext
+
+/** What [Sealwire] calls with. */
+public class SealwireConfig {
+    /** What is done with which URL. There is none by default, and then no call. */
+    public var policy: Policy? = null
+
+    /** Signs, and opens what is sealed to it. Closing it later does not take it away from the client. */
+    public var identity: Identity? = null
+
+    /** Opens with these in the identity's place: a [dev.sealwire.Keyring] with older identities, say. */
+    public var keys: Unlock? = null
+
+    /**
+     * Remembers versions, serials and pins. Without it they are forgotten with the process, and a server may serve old versions to the next one.
+     */
+    public var lastSeen: SecretStore? = null
+
+    /** Hears of the end of every call. */
+    public var observer: Observer? = null
+
+    /** How many bytes a body may have that is held as a whole, on its way out or in: 64 MiB, unless told otherwise. */
+    public var maxBody: Long = MAX_BODY
+}
+
+/**
+ * Seals the calls of a Ktor client: everything that [dev.sealwire.okhttp.SealwireInterceptor] says of responses, request bodies, errors and
+ * repetition is so here too. A client that follows redirects is `Misuse`.
+ *
+ * Under a `streamed` rule read with `prepareGet(url).execute { it.bodyAsChannel() }`: elsewhere Ktor itself holds bodies as a whole. If such a
+ * body does not end as it should, Ktor throws an `IOException` of its own, whose innermost cause is the [SealwireException].
+ *
+ * ```kotlin
+ * val client = HttpClient(CIO) {
+ *     followRedirects = false
+ *     install(Sealwire) {
+ *         policy = Policy("https://api.example.com", "sealwire-pin1…")
+ *         identity = alice
+ *     }
+ * }
+ * ```
+ */
+public val Sealwire: ClientPlugin<SealwireConfig> =
+    createClientPlugin("Sealwire", ::SealwireConfig) {
+        val config = pluginConfig
+        val policy = config.policy ?: throw SealwireException.Misuse("misuse: a client of sealed calls has a policy")
+        val driver = Driver(policy, config.identity, config.keys, config.lastSeen, config.observer, config.maxBody)
+        onClose(driver::close)
+        on(Send) { request ->
+            if (client.pluginOrNull(HttpRedirect) != null) {
+                throw SealwireException.Misuse("misuse: a client of sealed calls follows no redirects")
+            }
+            // Stores may block.
+            withContext(Dispatchers.IO) { Calling(client, driver, request, ::proceed).call() }
+        }
+    }
+
+/**
+ * What this request says of itself: see [SealedCall].
+ *
+ * ```kotlin
+ * client.put(url) {
+ *     setBody(note)
+ *     sealed(to = listOf(bob, carol), version = 2u)
+ * }
+ * ```
+ */
+public fun HttpRequestBuilder.sealed(
+    to: List<Recipient>? = null,
+    version: ULong? = null,
+    context: SealContext? = null,
+): Unit = attributes.put(OPTIONS, SealedCall(to, version, context))
+
+/** What is known of a response beside what an [HttpResponse] can say: of any that [Sealwire] has not made `null`. */
+public val HttpResponse.sealed: SealedInfo? get() = request.attributes.getOrNull(INFO)
+
+private val OPTIONS = AttributeKey<SealedCall>("dev.sealwire.call")
+private val INFO = AttributeKey<SealedInfo>("dev.sealwire.info")
+
+/** One call, on its way through the driver. */
+private class Calling(
+    private val client: HttpClient,
+    private val driver: Driver,
+    private val request: HttpRequestBuilder,
+    private val proceed: suspend (HttpRequestBuilder) -> HttpClientCall,
+) {
+    private val content = request.body as? OutgoingContent ?: throw SealwireException.Misuse("misuse: a body of an unknown kind")
+    private var outer: HttpClientCall? = null
+
+    suspend fun call(): HttpClientCall {
+        val url = request.url.buildString().substringBefore('#')
+        val asked = Driver.Request(request.method.value, url, fields(), body(), request.attributes.getOrNull(OPTIONS))
+        val answer = driver.answer(asked) { sending -> send(sending) }
+        val from = outer?.response ?: throw SealwireException.Internal()
+        val headers = Headers.build { answer.fields.forEach { append(it.name, it.text()) } }
+        request.attributes.put(INFO, answer.info)
+        val pieces = answer.pieces
+        val body = if (pieces == null) ByteReadChannel(answer.body) else pieces.channel(CoroutineScope(from.coroutineContext))
+        val status = HttpStatusCode.fromValue(answer.status)
+        val data = HttpResponseData(status, from.requestTime, headers, from.version, body, from.coroutineContext)
+        return HttpClientCall(client, request.build(), data)
+    }
+
+    private fun fields(): List<Field> {
+        val own = request.headers.build().toMap() + content.headers.toMap()
+        val type = content.contentType?.let { mapOf("content-type" to listOf(it.toString())) }.orEmpty()
+        return (own.filterKeys { type.isEmpty() || !it.equals("content-type", ignoreCase = true) } + type)
+            .flatMap { (name, values) -> values.map { fieldOf(name, it) } }
+    }
+
+    private suspend fun body(): CallBody =
+        when (val content = content.unwrapped()) {
+            is OutgoingContent.NoContent -> CallBody.None
+            is OutgoingContent.ByteArrayContent -> whole(content.bytes())
+            else -> {
+                val length = content.contentLength
+                if (length == null || length > driver.maxBody) CallBody.Streamed else whole(read(content))
+            }
+        }
+
+    private fun whole(bytes: ByteArray): CallBody {
+        if (bytes.size > driver.maxBody) throw TOO_LARGE
+        return CallBody.Whole(bytes)
+    }
+
+    /** Some say another length than they have. */
+    private suspend fun read(content: OutgoingContent): ByteArray {
+        val all = ByteArrayOutputStream()
+        pump(content) { piece, count ->
+            if (all.size() + count > driver.maxBody) throw TOO_LARGE
+            all.write(piece, 0, count)
+        }
+        return all.toByteArray()
+    }
+
+    private suspend fun send(sending: CallStep.Send): Incoming {
+        val sent = HttpRequestBuilder().takeFromWithExecutionContext(request)
+        sent.method = HttpMethod(sending.method)
+        sent.url.takeFrom(Url(sending.url))
+        if (sent.url.buildString() != sending.url) throw SealwireException.Misuse("misuse: a URL that Ktor writes otherwise")
+        sent.headers.clear()
+        val (types, others) = sending.fields.partition { it.name == "content-type" }
+        others.forEach { sent.headers.append(it.name, it.text()) }
+        val type = types.firstOrNull()?.let { ContentType.parse(it.text()) }
+        val upload = sending.upload
+        sent.setBody(
+            when {
+                upload != null -> Sealing(type, sending.body, Uploading(upload))
+                sending.body.isNotEmpty() || type != null -> Bytes(type, sending.body)
+                else -> Nothing
+            },
+        )
+        // The body is read here, not by Ktor, which would hold it as a whole.
+        sent.attributes.put(SKIP_SAVING, Unit)
+        val call = network("the request could not be sent") { proceed(sent) }
+        outer = call
+        return Arrived(call.response, sending.url)
+    }
+
+    private inner class Sealing(
+        override val contentType: ContentType?,
+        private val front: ByteArray,
+        private val upload: Uploading,
+    ) : OutgoingContent.WriteChannelContent() {
+        override suspend fun writeTo(channel: ByteWriteChannel) {
+            upload.use {
+                channel.writeFully(front)
+                pump(content) { piece, count ->
+                    channel.writeFully(upload.push(piece, count))
+                    channel.flush()
+                }
+                channel.writeFully(upload.finish())
+                channel.flush()
+            }
+        }
+    }
+}
+
+private class Bytes(override val contentType: ContentType?, private val bytes: ByteArray) : OutgoingContent.ByteArrayContent() {
+    override val contentLength get() = bytes.size.toLong()
+
+    override fun bytes() = bytes
+}
+
+private object Nothing : OutgoingContent.NoContent()
+
+private class Arrived(private val response: HttpResponse, url: String) : Incoming {
+    override val status = response.status.value
+    override val fields = response.headers.toMap().flatMap { (name, values) -> values.map { fieldOf(name, it) } }
+    override val redirected = response.request.url.toString() != url
+    private var channel: ByteReadChannel? = null
+
+    override suspend fun read(into: ByteArray): Int =
+        network("the connection broke") {
+            val from = channel ?: response.bodyAsChannel().also { channel = it }
+            from.readAvailable(into)
+        }
+
+    override fun close() {
+        channel?.cancel(null)
+        (response.coroutineContext[Job] as? CompletableJob)?.complete()
+    }
+}
+
+/** The pieces, as a channel of Ktor's. */
+private fun Driver.Pieces.channel(scope: CoroutineScope): ByteReadChannel =
+    scope.writer(Dispatchers.IO) {
+        use { pieces ->
+            while (true) {
+                channel.writeFully(pieces.next() ?: break)
+                channel.flush()
+            }
+        }
+    }.channel
+
+private fun OutgoingContent.unwrapped(): OutgoingContent =
+    if (this is OutgoingContent.ContentWrapper) delegate().unwrapped() else this
+
+/** Gives the content, piece by piece. */
+private suspend fun pump(content: OutgoingContent, take: suspend (ByteArray, Int) -> Unit) {
+    when (val own = content.unwrapped()) {
+        is OutgoingContent.ReadChannelContent -> pump(own.readFrom(), take)
+        is OutgoingContent.ByteArrayContent -> pump(ByteReadChannel(own.bytes()), take)
+        is OutgoingContent.WriteChannelContent -> kotlinx.coroutines.coroutineScope {
+            pump(writer(Dispatchers.IO) { own.writeTo(channel) }.channel, take)
+        }
+        else -> throw SealwireException.Misuse("misuse: a body of an unknown kind")
+    }
+}
+
+private suspend fun pump(from: ByteReadChannel, take: suspend (ByteArray, Int) -> Unit) {
+    val piece = ByteArray(PIECE)
+    while (true) {
+        val count = from.readAvailable(piece)
+        if (count < 0) break
+        take(piece, count)
+    }
+    piece.fill(0)
+}
+
+/** Not all that Ktor's engines throw is an `IOException`. */
+private inline fun <R> network(what: String, work: () -> R): R =
+    try {
+        work()
+    } catch (own: SealwireException) {
+        throw own
+    } catch (cancelled: CancellationException) {
+        throw cancelled
+    } catch (cause: Exception) {
+        throw SealwireException.Network("network failed: $what", cause)
+    }
+
+/** Ktor's own mark of a response that it does not hold as a whole. */
+private val SKIP_SAVING = AttributeKey<Unit>("SkipSaveBody")
+
+private val TOO_LARGE get() = SealwireException.TooLarge("too large: a body that is sent as a whole")

@@ -1,0 +1,92 @@
+package dev.sealwire
+
+import dev.sealwire.ktor.Sealwire
+import io.ktor.client.HttpClient
+import io.ktor.client.engine.cio.CIO
+import io.ktor.client.request.get
+import io.ktor.client.statement.bodyAsText
+import java.io.ByteArrayOutputStream
+import java.io.File
+import java.io.PrintStream
+import java.nio.file.Files
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFalse
+import kotlin.test.assertTrue
+import kotlinx.coroutines.runBlocking
+
+/** What the README shows runs here, line for line. */
+class ReadmeTest {
+    @Test
+    fun `first sealed bytes`() {
+        val bob = Identity.generate() // stays on Bob's device
+        val toBob = Recipient.parse(bob.recipient.toString()) // what Bob pastes to Alice
+
+        val context = SealContext("notes", "17") // what it is for; never sent
+        val envelope = seal("meet me at noon".encodeToByteArray(), to = toBob, context = context) // what the server stores
+
+        val opened = open(envelope, bob, context)
+        println(opened.text)
+        assertEquals("meet me at noon", opened.text)
+    }
+
+    @Test
+    fun `files and stores`() {
+        val folder = Files.createTempDirectory("sealwire").toFile()
+        val (file, copy) = File(folder, "photo") to File(folder, "photo.sealed")
+        file.writeBytes(ByteArray(100_000))
+        val context = SealContext("photos", "4")
+        val passphrase = Passphrase("correct horse", 8192u, 1u, 1u)
+
+        val store = FileStore(folder, passphrase)
+        val alice = Identity.load(store, "alice") ?: Identity.generate().also { it.save(store, "alice") }
+
+        SealOutputStream(copy.outputStream(), to = alice.recipient, context = context, length = file.length()).use { sealed ->
+            file.inputStream().use { it.copyTo(sealed) }
+            sealed.finish() // without this it is no envelope: an exception leaves none behind
+        }
+        assertEquals(100_000, open(copy.readBytes(), alice, context).plaintext.size)
+        folder.deleteRecursively()
+    }
+
+    @Test
+    fun `a Ktor client`(): Unit = Service().use { service ->
+        val (origin, pin) = service.origin to service.pin
+        val client = HttpClient(CIO) {
+            followRedirects = false
+            install(Sealwire) { policy = Policy(origin, pin) }
+        }
+        assertEquals("GET ", runBlocking { client.get("$origin/notes/17").bodyAsText() })
+        client.close()
+    }
+
+    @Test
+    fun `the README shows nothing else`() {
+        val here = repository.resolve("bindings/kotlin/src/test/kotlin/dev/sealwire/ReadmeTest.kt").readLines().map { it.trim() }
+        val readme = repository.resolve("bindings/kotlin/README.md").readText()
+        val blocks = Regex("(?s)```kotlin\n(.*?)```").findAll(readme).map { it.groupValues[1] }.toList()
+        assertTrue(blocks.size >= 3)
+        for (line in blocks.flatMap { it.lines() }.map { it.trim() }.filter { it.isNotEmpty() && !it.startsWith("import ") }) {
+            assertTrue(line in here, line)
+        }
+    }
+
+    @Test
+    fun `the example talks to a service, which sees nothing of it outside`() {
+        var note = ByteArray(0)
+        val app = { request: AppRequest -> AppReply(200, emptyMap(), sequenceOf(if (request.method == "GET") note else request.body.also { note = it })) }
+        Service(app = app).use { service ->
+            val out = System.out
+            val said = ByteArrayOutputStream()
+            System.setOut(PrintStream(said))
+            try {
+                notes.main(arrayOf(service.origin, service.pin, "meet me at noon"))
+            } finally {
+                System.setOut(out)
+            }
+            assertEquals("meet me at noon", said.toString().trim())
+            assertEquals("meet me at noon", note.decodeToString())
+            assertFalse(service.seen.any { it.holds("noon") })
+        }
+    }
+}
