@@ -70,9 +70,10 @@ final class StreamTests: XCTestCase {
 
     func testACancelledStreamEnds() async throws {
         let bob = try Identity.generate(kem: .x25519)
+        let piece = payload(16_384)
         let task = Task {
             let endless = AsyncStream<Data> { continuation in
-                for _ in 0..<10_000 { continuation.yield(payload(16_384)) }
+                for _ in 0..<100_000 { continuation.yield(piece) }
             }
             return try await endless.sealed(to: bob.recipient, context: note).whole()
         }
