@@ -58,7 +58,8 @@ final class ArrivingTasks: NSObject, URLSessionDataDelegate, @unchecked Sendable
     }
 }
 
-/// An answer while it arrives: its head, its pieces, its end. Whoever reads slowly is not sent more than a few MiB ahead.
+/// An answer while it arrives: its head, its pieces, its end. Whoever reads slowly is not sent more than a few MiB ahead,
+/// where the platform can wait: on Linux a suspended task goes on.
 final class Arrivals: @unchecked Sendable {
     private enum Arrival: Sendable {
         case piece(Data)

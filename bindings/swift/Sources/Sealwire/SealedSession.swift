@@ -313,7 +313,8 @@ extension SealedSession {
             try target.write(contentsOf: try crossing { try upload.push(piece: piece) })
         }
         try target.write(contentsOf: try crossing { try upload.finish() })
-        let arrivals = arriving.start(session.uploadTask(with: outer, fromFile: sealed))
+        outer.httpBodyStream = InputStream(url: sealed)
+        let arrivals = arriving.start(session.dataTask(with: outer))
         // Until the answer begins the file is read.
         _ = try await arrivals.head()
         return arrivals

@@ -178,7 +178,7 @@ final class SessionTests: XCTestCase {
         )
         wire.repeats = false
         let pinned = await code { _ = try await other.data(for: URLRequest(url: try url("/notes/17"))) }
-        XCTAssertEqual(pinned, .invalidKey)
+        XCTAssertEqual(pinned, .rejected)
         XCTAssertEqual(code { _ = try SealedSession(policy: Policy(rules: [Rule(origin: "nonsense", path: "/")])) }, .malformed)
     }
 
