@@ -247,19 +247,50 @@ final class SessionTests: XCTestCase {
         }
     }
 
-    /// A service of another language: SEALWIRE_SERVICE is its origin, SEALWIRE_PIN its pin. It answers `POST /echo` with what it got.
-    func testAnotherLanguagesService() async throws {
-        guard let origin = ProcessInfo.processInfo.environment["SEALWIRE_SERVICE"], let pin = ProcessInfo.processInfo.environment["SEALWIRE_PIN"] else {
+    /// Rust's service over the network: SEALWIRE_SERVICE is its origin, SEALWIRE_PIN its pin (`tests/examples/web_server.rs`, its `open`).
+    func testRustsService() async throws {
+        let environment = ProcessInfo.processInfo.environment
+        guard let origin = environment["SEALWIRE_SERVICE"], let pin = environment["SEALWIRE_PIN"] else {
             throw XCTSkip("SEALWIRE_SERVICE and SEALWIRE_PIN name none")
         }
-        let rules = [Rule(origin: origin, path: "/{rest..}", exchange: .inPlace(), streamed: true)]
-        let session = try SealedSession(policy: Policy(services: [origin: .pins([pin])], rules: rules), identity: people.alice)
-        var request = URLRequest(url: try required(URL(string: "\(origin)/echo")))
-        request.httpMethod = "POST"
-        request.httpBody = payload(100_000)
-        let (body, response) = try await session.data(for: request)
-        XCTAssertEqual(response.statusCode, 200)
-        XCTAssertEqual(body, payload(100_000))
+        for (exchange, streamed) in [(.inPlace(), false), (.inPlace(), true), (.tunnel(url: "\(origin)/gateway"), false)] as [(Exchange, Bool)] {
+            let rule = Rule(origin: origin, path: "/{rest..}", exchange: exchange, streamed: streamed)
+            let session = try SealedSession(policy: Policy(services: [origin: .pins([pin])], rules: [rule]))
+            let request = { (method: String, path: String) in
+                var request = URLRequest(url: try required(URL(string: origin + path)))
+                request.httpMethod = method
+                return request
+            }
+            var put = try request("PUT", "/store/swift")
+            put.httpBody = payload(500_000)
+            let (_, stored) = try await session.data(for: put)
+            XCTAssertEqual(stored.statusCode, 201)
+            let (body, response) = try await session.data(for: request("GET", "/store/swift"))
+            XCTAssertEqual(response.statusCode, 200)
+            XCTAssertEqual(body, payload(500_000))
+            let (text, _) = try await session.data(for: request("GET", "/a%20b?q=1"))
+            XCTAssertEqual(String(decoding: text, as: UTF8.self), "GET /a%20b?q=1 ")
+            let (_, missing) = try await session.data(for: request("GET", "/status/404"))
+            XCTAssertEqual(missing.statusCode, 404)
+            guard streamed else { continue }
+
+            let file = try temporaryFolder().appendingPathComponent("file")
+            try payload(3_000_000).write(to: file)
+            _ = try await session.upload(for: request("PUT", "/store/large"), fromFile: file)
+            let (large, _) = try await session.data(for: request("GET", "/store/large"))
+            XCTAssertEqual(large, payload(3_000_000))
+            // An answer without an end, and one that fails in the middle.
+            let (endless, _) = try await session.bytes(for: request("GET", "/large"))
+            var count = 0
+            for try await piece in endless {
+                count += piece.count
+                if count > 8 << 20 { break }
+            }
+            XCTAssertGreaterThan(count, 8 << 20)
+            let (breaks, _) = try await session.bytes(for: request("GET", "/breaks"))
+            let broken = await code { _ = try await breaks.whole() }
+            XCTAssertTrue(broken == .network || broken == .truncated, "\(String(describing: broken))")
+        }
     }
 
     private func serve(
