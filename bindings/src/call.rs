@@ -9,8 +9,9 @@ use crate::seal::{About, SealContext, signer_text};
 use crate::store::{Outside, SecretStore};
 use crate::stream::lock;
 use sealwire::http::{
-    Answered, Awaiting, CallReport, Carriage, InPlace, KeyConfig, LastSeen, Outcome, PassingBody, ReceivedList,
-    Receiving, RequestBodySealer, SealedResource, Sending, SendingBody, ServicePins, Target, TrustedKeys,
+    Answered, Awaiting, CallReport, Carriage, InPlace, KeyConfig, LastSeen, Outcome, PassingBody,
+    ReceivedList, Receiving, RequestBodySealer, SealedResource, Sending, SendingBody, ServicePins, Target,
+    TrustedKeys,
 };
 use sealwire::{Error, Pin, Signer};
 use std::mem::take;
@@ -20,9 +21,14 @@ use std::time::Instant;
 /// Whose keys are believed.
 #[derive(uniffi::Enum)]
 pub enum Trust {
-    Pins { pins: Vec<String> },
+    Pins {
+        pins: Vec<String>,
+    },
     /// Until `expires`, without asking anybody.
-    Keys { ohttp_keys: Vec<u8>, expires: u64 },
+    Keys {
+        ohttp_keys: Vec<u8>,
+        expires: u64,
+    },
     FirstUse,
 }
 
@@ -90,7 +96,8 @@ impl TryFrom<Policy> for sealwire::http::Policy {
             made = match trust {
                 Trust::FirstUse => made.service(&origin, ServicePins::trust_on_first_use())?,
                 Trust::Pins { pins } => {
-                    let pins = pins.iter().map(|pin| Pin::parse(pin)).collect::<sealwire::Result<Vec<_>>>()?;
+                    let pins =
+                        pins.iter().map(|pin| Pin::parse(pin)).collect::<sealwire::Result<Vec<_>>>()?;
                     made.service(&origin, ServicePins::new(pins))?
                 }
                 Trust::Keys { ohttp_keys, expires } => {
@@ -148,7 +155,8 @@ impl TryFrom<Resource> for SealedResource {
     fn try_from(resource: Resource) -> sealwire::Result<Self> {
         let senders = resource.senders.iter().map(|sender| Signer::parse(sender));
         let senders = senders.collect::<sealwire::Result<Vec<_>>>()?;
-        let made = Self::new(&resource.namespace, &resource.id).to(&recipients(&resource.to)).senders(&senders);
+        let made =
+            Self::new(&resource.namespace, &resource.id).to(&recipients(&resource.to)).senders(&senders);
         Ok(match resource.list {
             Some(ListMembers { id, envelope }) => made.list(&id, &envelope),
             None => made,
@@ -317,7 +325,9 @@ impl Call {
     /// `redirected` says that the answer is from another URL than the one that was asked.
     pub fn answered(&self, status: u16, fields: Vec<Field>, redirected: bool) -> Result<CallStep> {
         self.step(|state| match state {
-            State::Awaiting(awaiting) => awaiting.answered(status, headers(&fields)?, redirected).map(Next::from),
+            State::Awaiting(awaiting) => {
+                awaiting.answered(status, headers(&fields)?, redirected).map(Next::from)
+            }
             _ => out_of_turn(),
         })
     }
@@ -418,7 +428,9 @@ impl Call {
             Next::State(State::Sending(Sending { head, body, awaiting })) => {
                 let (body, upload) = match body {
                     SendingBody::Whole(body) => (body, None),
-                    SendingBody::Streamed { front, sealer } => (front, Some(Arc::new(Upload(Mutex::new(Some(sealer)))))),
+                    SendingBody::Streamed { front, sealer } => {
+                        (front, Some(Arc::new(Upload(Mutex::new(Some(sealer))))))
+                    }
                 };
                 let (method, url) = (head.method.as_str().into(), head.target.url());
                 let (fields, body) = (fields(&head.headers), Bytes::payload(body)?);
@@ -439,7 +451,8 @@ impl Call {
             Next::Done(received) => {
                 self.end(None);
                 let (status, fields) = (received.head.status, fields(&received.head.headers));
-                let (signer, about) = (received.signer.map(|signer| signer.to_string()), received.about.map(About::from));
+                let (signer, about) =
+                    (received.signer.map(|signer| signer.to_string()), received.about.map(About::from));
                 let body = Bytes::payload(received.body)?;
                 (State::Spent, CallStep::Done { status, fields, body, signer, about })
             }

@@ -38,7 +38,17 @@ macro_rules! failures {
 }
 
 failures!(
-    Malformed, Unsupported, InvalidKey, NotRecipient, Rejected, Truncated, TooLarge, Misuse, Replayed, Expired, Network,
+    Malformed,
+    Unsupported,
+    InvalidKey,
+    NotRecipient,
+    Rejected,
+    Truncated,
+    TooLarge,
+    Misuse,
+    Replayed,
+    Expired,
+    Network,
     Store
 );
 

@@ -9,8 +9,9 @@ use crate::observe::{Observer, Watched};
 use crate::store::{Outside, SecretStore};
 use crate::stream::lock;
 use sealwire::http::{
-    Admitted, Answer, Arrived, Arriving, BodySealer, Check, ContentOpener, Entering, ExchangeService, Form, Headers,
-    KeyId, OriginPolicy, Progress, Refusal, ReplayCache, ReplayId, RequestVerifier, ResponseHead, ResponseSealer,
+    Admitted, Answer, Arrived, Arriving, BodySealer, Check, ContentOpener, Entering, ExchangeService, Form,
+    Headers, KeyId, OriginPolicy, Progress, Refusal, ReplayCache, ReplayId, RequestVerifier, ResponseHead,
+    ResponseSealer,
 };
 use sealwire::{Error, Pin, Signer};
 use std::sync::{Arc, Mutex};
@@ -60,7 +61,11 @@ impl ServiceKeys {
 }
 
 #[uniffi::export]
-pub fn load_service_keys(store: Arc<dyn SecretStore>, name: &str, now: u64) -> Result<Option<Arc<ServiceKeys>>> {
+pub fn load_service_keys(
+    store: Arc<dyn SecretStore>,
+    name: &str,
+    now: u64,
+) -> Result<Option<Arc<ServiceKeys>>> {
     let keys = sealwire::http::ServiceKeys::load(&Outside(store), name, now)?;
     Ok(keys.map(|keys| Arc::new(keys.into())))
 }
@@ -239,14 +244,16 @@ impl Gate {
         has_body: bool,
         now: u64,
     ) -> Result<Entered> {
-        let lines: Vec<_> = fields.iter().map(|field| (field.name.as_str(), field.value.as_slice())).collect();
+        let lines: Vec<_> =
+            fields.iter().map(|field| (field.name.as_str(), field.value.as_slice())).collect();
         let state = match self.0.enter(method, path_and_query, &lines, has_body, now) {
             Ok(Entering::Answer(answer)) => State::Answer(answer),
             Ok(Entering::Plain) => State::Plain,
             Ok(Entering::Body(arriving)) => State::Body(arriving),
             Err(refusal) => State::Refused(refusal),
         };
-        let passage = Passage { gate: self.0.clone(), started: Instant::now(), state: Mutex::new(State::Over) };
+        let passage =
+            Passage { gate: self.0.clone(), started: Instant::now(), state: Mutex::new(State::Over) };
         let step = passage.take_step(state)?;
         Ok(Entered { passage: Arc::new(passage), step })
     }
@@ -260,7 +267,8 @@ impl Gate {
 
 impl Exchanges {
     fn gate(self, origin: sealwire::http::Origin, max_body: Option<u64>) -> Result<sealwire::http::Gate> {
-        let pins: Vec<_> = self.next_pins.iter().map(|pin| Pin::parse(pin)).collect::<sealwire::Result<_>>()?;
+        let pins: Vec<_> =
+            self.next_pins.iter().map(|pin| Pin::parse(pin)).collect::<sealwire::Result<_>>()?;
         self.keys.hand_over(|keys| {
             let mut service = ExchangeService::new(origin, keys);
             if let Some(Mounted { public, local }) = &self.mounted {
@@ -289,7 +297,8 @@ impl Exchanges {
 
 impl Verify {
     fn demand_of(self, gate: sealwire::http::Gate) -> sealwire::Result<sealwire::http::Gate> {
-        let mut policy = self.require.iter().fold(OriginPolicy::default(), |policy, field| policy.require(field));
+        let mut policy =
+            self.require.iter().fold(OriginPolicy::default(), |policy, field| policy.require(field));
         if let Some(seconds) = self.max_age {
             policy = policy.max_age(seconds);
         }
@@ -304,7 +313,8 @@ impl Verify {
         }
         Ok(match self.signers {
             Signers::Known { signers } => {
-                let signers: Vec<_> = signers.iter().map(|text| Signer::parse(text)).collect::<sealwire::Result<_>>()?;
+                let signers: Vec<_> =
+                    signers.iter().map(|text| Signer::parse(text)).collect::<sealwire::Result<_>>()?;
                 gate.verify(RequestVerifier::new(signers, policy))
             }
             Signers::LookedUp { keys } => {
@@ -377,7 +387,10 @@ enum State {
     Body(Arriving),
     Check(Check),
     /// In the app.
-    Inside { rest: Option<ContentOpener>, sealer: Option<ResponseSealer> },
+    Inside {
+        rest: Option<ContentOpener>,
+        sealer: Option<ResponseSealer>,
+    },
     Over,
 }
 

@@ -4,7 +4,8 @@ use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::keys::{Identity, Kem, KeyService, Keyring, Passphrase, Recipient, Service, SymmetricKey};
 use sealwire::{
-    Addressed, Expect, Finished, Header, Metadata, Opener as CoreOpener, Recipients, SignedBy, Signer, SlotKind,
+    Addressed, Expect, Finished, Header, Metadata, Opener as CoreOpener, Recipients, SignedBy, Signer,
+    SlotKind,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -200,7 +201,8 @@ impl Sealer {
 impl Sealer {
     pub(crate) fn sealer(&self) -> sealwire::Sealer<'_> {
         let options = &self.options;
-        let mut sealer = sealwire::Sealer::new(&self.context).to(self.readers.recipients()).part(&options.part);
+        let mut sealer =
+            sealwire::Sealer::new(&self.context).to(self.readers.recipients()).part(&options.part);
         if let Some(identity) = &options.sign {
             sealer = sealer.sign(&identity.0);
         }
@@ -245,7 +247,8 @@ impl Opener {
         let expect = match expect {
             None => Expect::Anyone,
             Some(signers) => {
-                let signers = signers.iter().map(|signer| Signer::parse(signer)).collect::<sealwire::Result<_>>()?;
+                let signers =
+                    signers.iter().map(|signer| Signer::parse(signer)).collect::<sealwire::Result<_>>()?;
                 Expect::OneOf(signers)
             }
         };
@@ -412,9 +415,13 @@ fn locked(kind: &SlotKind<'_>) -> Locked {
             enc: enc.into(),
             ct: ct.as_slice().into(),
         },
-        SlotKind::Passphrase { salt, memory, passes, lanes, ct } => {
-            Locked::Passphrase { salt: salt.as_slice().into(), memory, passes, lanes, ct: ct.as_slice().into() }
-        }
+        SlotKind::Passphrase { salt, memory, passes, lanes, ct } => Locked::Passphrase {
+            salt: salt.as_slice().into(),
+            memory,
+            passes,
+            lanes,
+            ct: ct.as_slice().into(),
+        },
         SlotKind::Symmetric { salt, key_id, ct } => Locked::Symmetric {
             salt: salt.as_slice().into(),
             key_id: key_id.as_slice().into(),

@@ -498,12 +498,12 @@ impl<S: KeyService> Unlock for S {
 /// # Ok::<(), sealwire::Error>(())
 /// ```
 #[derive(Default)]
-pub struct Keyring(Vec<Box<dyn Unlock + Send + Sync>>);
+pub struct Keyring(Vec<Box<dyn Unlock + Send>>);
 
 impl Keyring {
     /// Adds keys; they are tried in the order in which they were added.
     #[must_use]
-    pub fn and(mut self, keys: impl Unlock + Send + Sync + 'static) -> Self {
+    pub fn and(mut self, keys: impl Unlock + Send + 'static) -> Self {
         self.0.push(Box::new(keys));
         self
     }

@@ -59,7 +59,7 @@ const DEFAULT_MAX_BODY: u64 = 64 * 1024 * 1024;
 pub struct Caller {
     policy: Arc<Policy>,
     identity: Option<Arc<Identity>>,
-    keys: Option<Arc<dyn Unlock + Send + Sync>>,
+    keys: Option<Arc<dyn Unlock + Send>>,
     seen: LastSeen,
     services: Arc<Mutex<BTreeMap<Origin, KnownKeys>>>,
     observer: Option<Arc<dyn Observer>>,
@@ -90,7 +90,7 @@ impl Caller {
 
     /// Opens with these keys instead: a [`Keyring`](crate::Keyring) with older identities, say.
     #[must_use]
-    pub fn keys(mut self, keys: impl Unlock + Send + Sync + 'static) -> Self {
+    pub fn keys(mut self, keys: impl Unlock + Send + 'static) -> Self {
         self.keys = Some(Arc::new(keys));
         self
     }

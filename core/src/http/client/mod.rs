@@ -60,7 +60,7 @@ impl Client {
 
     /// Opens with these keys instead: a [`Keyring`](crate::Keyring) with older identities, say.
     #[must_use]
-    pub fn keys(mut self, keys: impl Unlock + Send + Sync + 'static) -> Self {
+    pub fn keys(mut self, keys: impl Unlock + Send + 'static) -> Self {
         self.caller = self.caller.keys(keys);
         self
     }
