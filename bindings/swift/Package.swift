@@ -32,7 +32,7 @@ let package = Package(
             name: "SealwireTests",
             dependencies: ["Sealwire"],
             path: "Tests/SealwireTests",
-            resources: [.copy("Vectors"), .copy("Matrix")]
+            resources: [.copy("Vectors"), .copy("Matrix"), .copy("cases.json")]
         ),
         .executableTarget(name: "first", dependencies: ["Sealwire"], path: "Examples/first"),
         .executableTarget(name: "files", dependencies: ["Sealwire"], path: "Examples/files"),
