@@ -45,10 +45,11 @@ final class LifetimeTests: XCTestCase {
         let people = try People()
         let (plain, readers) = (payload(1024), people.bob.recipient)
         let cycle = { (count: Int) in
-            for _ in 0..<count {
+            for turn in 0..<count {
                 try autoreleased {
                     let envelope = try seal(plain, to: readers, context: note, options: .init(sign: people.alice))
                     _ = try open(envelope, with: people.bob, context: note)
+                    guard turn % 10 == 0 else { return }
                     _ = try? open(envelope.dropLast(1), with: people.bob, context: note)
                     _ = try Recipient.parse(people.carol.recipient.description)
                 }
