@@ -35,6 +35,6 @@ called=$(grep -ohE '\b(uniffi|ffi)_sealwire_bindings_[a-z0-9_]+' Sources/Sealwir
 unknown=$(comm -23 <(echo "$called") <(echo "$named"))
 [ -z "$unknown" ] || fail "the header has no $unknown"
 # The C compiler takes the header by itself.
-printf '#include "sealwireFFI.h"\nint main(void) { return 0; }\n' | cc -x c -Wall -Werror -fsyntax-only -ISources/sealwireFFI/include - ||
+printf '#include "sealwireFFI.h"\nint main(void) { return 0; }\n' | cc -x c -Wall -Werror -D_Nonnull= -D_Nullable= -fsyntax-only -ISources/sealwireFFI/include - ||
     fail "no C header"
 exit "$wrong"
