@@ -30,7 +30,7 @@ let package = Package(
         .target(name: "Sealwire", dependencies: ["SealwireRaw"], path: "Sources/Sealwire"),
         .testTarget(
             name: "SealwireTests",
-            dependencies: ["Sealwire"],
+            dependencies: ["Sealwire", "SealwireRaw"],
             path: "Tests/SealwireTests",
             resources: [.copy("Vectors"), .copy("Matrix"), .copy("cases.json")]
         ),
