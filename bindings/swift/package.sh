@@ -39,7 +39,10 @@ done
 if [ "$(uname)" = Linux ]; then
     mkdir -p "$out/lib/static"
     cp "$target/release/libsealwire_bindings.so" "$out/lib/"
-    cp "$target/release/libsealwire_bindings.a" "$out/lib/static/"
+    # By itself: beside the other kinds of library it holds bitcode, which no other linker reads. Apart, so that neither build undoes the other.
+    cargo rustc --quiet --locked --release --manifest-path "$root/Cargo.toml" -p sealwire-bindings --lib --crate-type staticlib \
+        --target-dir "$target/archive"
+    cp "$target/archive/release/libsealwire_bindings.a" "$out/lib/static/"
     strip --strip-debug "$out/lib/static/libsealwire_bindings.a"
 fi
 echo "$version" >"$out/VERSION"

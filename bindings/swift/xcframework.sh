@@ -14,7 +14,7 @@ export MACOSX_DEPLOYMENT_TARGET=12.0 IPHONEOS_DEPLOYMENT_TARGET=15.0
 triples=(aarch64-apple-darwin x86_64-apple-darwin aarch64-apple-ios aarch64-apple-ios-sim x86_64-apple-ios)
 rustup target add "${triples[@]}"
 for triple in "${triples[@]}"; do
-    cargo build --quiet --locked --release -p sealwire-bindings --target "$triple" --manifest-path "$root/Cargo.toml"
+    cargo rustc --quiet --locked --release --manifest-path "$root/Cargo.toml" -p sealwire-bindings --lib --crate-type staticlib --target "$triple"
 done
 
 ./package.sh "$out"
