@@ -13,6 +13,8 @@ pub(crate) enum Value<'j> {
     Other,
 }
 
+const WHITE_SPACE: [char; 4] = [' ', '\t', '\n', '\r'];
+
 impl<'j> Reader<'j> {
     pub(crate) fn new(text: &'j str) -> Self {
         Self(text)
@@ -94,9 +96,8 @@ impl<'j> Reader<'j> {
     }
 
     /// Nothing but white space follows.
-    pub(crate) fn is_over(mut self) -> bool {
-        self.trim();
-        self.0.is_empty()
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.trim_start_matches(WHITE_SPACE).is_empty()
     }
 
     fn name(&mut self) -> Option<Cow<'j, str>> {
@@ -158,7 +159,7 @@ impl<'j> Reader<'j> {
     }
 
     fn trim(&mut self) {
-        self.0 = self.0.trim_start_matches([' ', '\t', '\n', '\r']);
+        self.0 = self.0.trim_start_matches(WHITE_SPACE);
     }
 }
 
@@ -278,7 +279,7 @@ mod tests {
     fn the_depth_of_what_is_skipped_is_nobodys_stack() {
         let deep = ["[".repeat(1_000_000), "]".repeat(1_000_000)].concat();
         assert_eq!(read(&deep).as_deref(), Some("other"));
-        assert_eq!(read(&deep[1..]), None);
+        assert_eq!(read(deep.get(1..).unwrap()), None);
     }
 
     proptest! {

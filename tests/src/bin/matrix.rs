@@ -23,7 +23,7 @@ fn main() {
 
 /// What the readers may be.
 enum Reader {
-    Identity(Identity),
+    Identity(Box<Identity>),
     Passphrase(Passphrase),
     Key(SymmetricKey),
 }
@@ -45,14 +45,14 @@ fn sealed(case: &Value) -> Value {
             let kem = if kem == "X25519" { Kem::X25519 } else { Kem::XWing };
             let identity = Identity::generate_with(kem).unwrap();
             let unlock = json!({ "identity": identity.reveal().reveal_text().unwrap() });
-            (Reader::Identity(identity), unlock)
+            (Reader::Identity(Box::new(identity)), unlock)
         }
     };
     let (recipients, keys): (Recipients<'_>, &dyn Unlock) = match &reader {
         Reader::Identity(identity) if to == "anonymous" => {
-            (Recipients::new().anonymous(identity.recipient()), identity)
+            (Recipients::new().anonymous(identity.recipient()), &**identity)
         }
-        Reader::Identity(identity) => (Recipients::new().recipient(identity.recipient()), identity),
+        Reader::Identity(identity) => (Recipients::new().recipient(identity.recipient()), &**identity),
         Reader::Passphrase(passphrase) => (Recipients::new().passphrase(passphrase), passphrase),
         Reader::Key(key) => (Recipients::new().key(key), key),
     };
