@@ -234,8 +234,8 @@ const BODY_HEAD = 56;
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
  *
  * Metadata, creation time, content type, file name, AEAD and padding are taken over where `options` do not say something else. An
- * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do, and with `TooLarge` above 512 MiB: open and
- * seal those. Source: SPEC §12.
+ * envelope that is signed needs `sign`, else `Misuse`. Rejects as {@link open} and {@link seal} do, and with `TooLarge` above 512 MiB on a page
+ * without TLS, which has no WebCrypto. Source: SPEC §12.
  */
 export async function reseal(
   envelope: Sealed,
