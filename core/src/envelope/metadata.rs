@@ -2,6 +2,7 @@
 
 use crate::cbor::{self, Writer};
 use crate::error::{Error, Result};
+use std::fmt;
 
 const MAX_ENTRIES: usize = 64;
 const MAX_KEY: usize = 64;
@@ -11,11 +12,19 @@ const MAX_VALUE: usize = 4096;
 ///
 /// **It is not encrypted.** Limits: 64 entries, keys of 1 to 64 bytes, values of at most 4096 bytes. The key
 /// `version` is reserved for the version of the resource: a number, or [`Error::Misuse`]. Source: SPEC §2.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Metadata(
     /// By key, each once.
     Vec<(String, MetadataValue)>,
 );
+
+impl fmt::Debug for Metadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Metadata(")?;
+        f.debug_map().entries(self.iter()).finish()?;
+        f.write_str(")")
+    }
+}
 
 /// A value in [`Metadata`].
 #[derive(Debug, Clone, PartialEq, Eq)]
