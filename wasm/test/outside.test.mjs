@@ -120,7 +120,8 @@ for (const [platform, sealwire, { openOutside }] of [["Node", node, nodeOutside]
     assert.equal(await aeadOf(payloadOf(1), { aead: "Aes256Gcm" }), "Aes256Gcm");
   });
 
-  const ofWebCrypto = platform === "WebCrypto" ? test : test.skip;
+  // Of Node's own ciphers nothing can be watched.
+  const ofWebCrypto = platform === "WebCrypto" ? test : () => {};
   ofWebCrypto(`${platform}: nothing of a payload stays behind when its end was altered, and the key cannot be read out`, async (t) => {
     const envelope = await seal(new Uint8Array(200_000).fill(7), bob, context, { padding: "none" });
     envelope[envelope.length - 1 - 6 * (CHUNK + 16)] ^= 1;
