@@ -18,7 +18,9 @@ import io.ktor.http.HttpMethod
 import io.ktor.http.content.ByteArrayContent
 import io.ktor.http.content.OutgoingContent
 import io.ktor.util.toMap
+import io.ktor.utils.io.ByteChannel
 import io.ktor.utils.io.ByteWriteChannel
+import io.ktor.utils.io.close
 import io.ktor.utils.io.readAvailable
 import io.ktor.utils.io.writeFully
 import java.io.IOException
@@ -27,6 +29,7 @@ import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicReference
 import kotlin.test.Test
 import kotlin.test.assertEquals
+import kotlin.test.assertFails
 import kotlin.test.assertIs
 import kotlin.test.assertNull
 import kotlinx.coroutines.runBlocking
@@ -179,6 +182,8 @@ internal class KtorTest : HttpTest() {
             private fun pieces(url: String, piece: (ByteArray) -> Unit) = runBlocking {
                 http.prepareGet(url).execute { response ->
                     val channel = response.bodyAsChannel()
+                    // What has failed by then has not ended.
+                    kotlinx.coroutines.delay(50)
                     val room = ByteArray(1000)
                     while (true) {
                         val count = channel.readAvailable(room)
@@ -190,4 +195,19 @@ internal class KtorTest : HttpTest() {
 
             override fun close() = http.close()
         }
+
+    @Test
+    fun `a channel that has failed is no end of a body`() {
+        val failed = object : OutgoingContent.ReadChannelContent() {
+            override fun readFrom() = ByteChannel().apply { close(IOException("the disk is gone")) }
+        }
+        Service().use { service ->
+            HttpClient(CIO) {
+                followRedirects = false
+                install(Sealwire) { policy = everything(service, streamed = true) }
+            }.use { http ->
+                assertFails { runBlocking { http.request("${service.origin}/x") { method = HttpMethod.Post; setBody(failed) } } }
+            }
+        }
+    }
 }

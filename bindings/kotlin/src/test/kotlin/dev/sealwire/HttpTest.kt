@@ -57,7 +57,7 @@ internal abstract class HttpTest {
     private fun policy(service: Service, vararg rules: Rule) =
         Policy(mapOf(service.origin to ServiceTrust.Pins(service.pin)), rules.toList())
 
-    private fun everything(service: Service, streamed: Boolean = false, idempotent: Boolean = false) =
+    protected fun everything(service: Service, streamed: Boolean = false, idempotent: Boolean = false) =
         policy(service, Rule(service.origin, "/{rest..}", exchange = InPlace(), streamed = streamed, idempotent = idempotent))
 
     @Test

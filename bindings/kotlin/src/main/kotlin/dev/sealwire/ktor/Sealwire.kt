@@ -112,6 +112,10 @@ public val Sealwire: ClientPlugin<SealwireConfig> =
             // Stores may block.
             withContext(Dispatchers.IO) { Calling(client, driver, request, ::proceed).call() }
         }
+        // Ktor has put a channel of its own before ours.
+        transformResponseBody { response, content, type ->
+            if (type.type == ByteReadChannel::class && response.sealed != null) Certain(content) else null
+        }
     }
 
 /**
@@ -252,7 +256,7 @@ private class Arrived(private val response: HttpResponse, url: String) : Incomin
     override suspend fun read(into: ByteArray): Int =
         network("the connection broke") {
             val from = channel ?: response.bodyAsChannel().also { channel = it }
-            from.readAvailable(into)
+            from.readPiece(into)
         }
 
     override fun close() {
@@ -263,14 +267,28 @@ private class Arrived(private val response: HttpResponse, url: String) : Incomin
 
 /** The pieces, as a channel of Ktor's. */
 private fun Driver.Pieces.channel(scope: CoroutineScope): ByteReadChannel =
-    scope.writer(Dispatchers.IO) {
-        use { pieces ->
-            while (true) {
-                channel.writeFully(pieces.next() ?: break)
-                channel.flush()
+    Certain(
+        scope.writer(Dispatchers.IO) {
+            use { pieces ->
+                while (true) {
+                    channel.writeFully(pieces.next() ?: break)
+                    channel.flush()
+                }
             }
-        }
-    }.channel
+        }.channel,
+    )
+
+/** Ktor's channels say of one that has failed before it was read that it has ended, and an answer that was cut off would look whole. */
+private class Certain(private val pieces: ByteReadChannel) : ByteReadChannel by pieces {
+    override val isClosedForRead: Boolean get() = pieces.closedCause == null && pieces.isClosedForRead
+}
+
+/** The same for a channel of others. */
+private suspend fun ByteReadChannel.readPiece(into: ByteArray): Int {
+    val count = readAvailable(into)
+    if (count < 0) closedCause?.let { throw it }
+    return count
+}
 
 private fun OutgoingContent.unwrapped(): OutgoingContent =
     if (this is OutgoingContent.ContentWrapper) delegate().unwrapped() else this
@@ -290,7 +308,7 @@ private suspend fun pump(content: OutgoingContent, take: suspend (ByteArray, Int
 private suspend fun pump(from: ByteReadChannel, take: suspend (ByteArray, Int) -> Unit) {
     val piece = ByteArray(PIECE)
     while (true) {
-        val count = from.readAvailable(piece)
+        val count = from.readPiece(piece)
         if (count < 0) break
         take(piece, count)
     }
