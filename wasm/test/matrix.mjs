@@ -14,7 +14,7 @@ async function sealed(one) {
   const options = {
     metadata,
     ...(signer && { sign: signer }),
-    ...(one.padded === false && !one.streamed && { padded: false }),
+    ...(one.padded === false && !one.streamed && { padding: "none" }),
     ...(one.aead && { aead: one.aead }),
     ...(one.part && { part: one.part }),
     ...(one.created && { created: one.created }),
