@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
+from ._clock import now
 from ._error import NetworkFailed, SealwireError, call, made, misuse
 from ._ffi import sealwire as ffi
 from .context import raw_context
@@ -229,10 +229,6 @@ def too_large() -> SealwireError:
 
 def network(what: str) -> str:
     return f"network failed: {what}"
-
-
-def now() -> int:
-    return int(time.time())
 
 
 __all__ = ["Answer", "Caller", "Head", "NetworkFailed", "Passing", "Read", "Send", "Steps", "Streamed", "Upload"]

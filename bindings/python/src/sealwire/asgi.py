@@ -11,7 +11,8 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 
-from ._caller import RawObserver, now
+from ._caller import RawObserver
+from ._clock import now
 from ._error import Expired, SealwireError, call, calling_back, misuse
 from ._ffi import sealwire as ffi
 from .keys import Identity, Pin, Signer

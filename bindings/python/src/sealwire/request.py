@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from ._bytes import BytesLike, as_bytes
+from ._clock import now as clock
 from ._error import call
 from ._ffi import sealwire as ffi
 from .keys import Identity
@@ -34,7 +34,7 @@ def sign_request(
     request = ffi.Unsigned(
         method=method, origin=f"{parts.scheme}://{parts.netloc}", path_and_query=target, fields=[raw_field(name, value) for name, value in fields]
     )
-    signed = call(ffi.sign_request, request, identity._raw, list(cover), as_bytes(body), int(time.time()) if now is None else now)
+    signed = call(ffi.sign_request, request, identity._raw, list(cover), as_bytes(body), clock() if now is None else now)
     return [(field.name, field.value) for field in signed]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Union, runtime_checkable
 
 from ._bytes import as_bytes
+from ._clock import now
 from ._error import call, misuse
 from ._ffi import sealwire as ffi
 from ._held import Held
@@ -35,33 +35,33 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
     @classmethod
     def generate(cls, *, kem: Kem = Kem.X_WING) -> ServiceKeys:
         """A first key, published at once."""
-        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[kem.name], _now()))
+        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[kem.name], now()))
 
     @classmethod
     def load(cls, store: SecretStore, name: str) -> ServiceKeys | None:
         """The keys that were saved, without those that have expired; `None` if nothing was. Raises `Malformed` if they are not keys."""
-        raw = call(ffi.load_service_keys, raw_store(store), name, _now())
+        raw = call(ffi.load_service_keys, raw_store(store), name, now())
         return None if raw is None else cls._of(raw)
 
     def save(self, store: SecretStore, name: str) -> None:
         """Keeps the keys for the next start and for other processes."""
-        call(self._raw.save, raw_store(store), name, _now())
+        call(self._raw.save, raw_store(store), name, now())
 
     def reload(self, store: SecretStore, name: str) -> None:
         """Takes what another process has saved. Raises `StoreFailed` if nothing was."""
-        call(self._raw.reload, raw_store(store), name, _now())
+        call(self._raw.reload, raw_store(store), name, now())
 
     def rotate(self) -> None:
         """Adds a key like the newest one, understood at once and published an hour later, and drops those that have expired.
 
         Call it once a day, in one process, and save. Raises `TooLarge` if there are 16 keys.
         """
-        call(self._raw.rotate, _now())
+        call(self._raw.rotate, now())
 
     @property
     def expires(self) -> int | None:
         """When the published keys run out, in Unix seconds; `None` if none is left."""
-        return call(self._raw.expires, _now())
+        return call(self._raw.expires, now())
 
 
 LookUp = Callable[[str], Union[Signer, str, None, Awaitable[Union[Signer, str, None]]]]
@@ -125,12 +125,8 @@ class MemoryReplayCache(Held[ffi.MemoryReplayCache]):
     def __init__(self, capacity: int = 1_000_000) -> None:
         if capacity < 1:
             raise misuse("a capacity is above 0")
-        super().__init__(call(ffi.MemoryReplayCache, capacity, _now()))
+        super().__init__(call(ffi.MemoryReplayCache, capacity, now()))
 
     def insert(self, id: bytes, made: int, until: int, now: int, /) -> bool:  # noqa: A002
         """True if it was not there. Raises `StoreFailed` if the cache is full, `Expired` for what is from before its time."""
         return call(self._raw.insert, as_bytes(id), made, until, now)
-
-
-def _now() -> int:
-    return int(time.time())
