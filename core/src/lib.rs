@@ -121,6 +121,12 @@ pub mod fuzzing {
         Ok((reader.take_head(), content))
     }
 
+    /// Whether a text is one JSON value.
+    pub fn is_json(text: &str) -> bool {
+        let mut json = crate::json::Reader::new(text);
+        json.value().is_some() && json.is_over()
+    }
+
     /// Any bytes as the message of an encapsulated request.
     pub fn encapsulate(config: &KeyConfig, message: &[u8]) -> Result<Vec<u8>> {
         RequestSealing::start(config, Form::Whole)?.0.seal_whole(message)

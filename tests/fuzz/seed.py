@@ -76,3 +76,19 @@ for path in sorted((vectors.parent / "foreign" / "ohttp").glob("*.json")):
     seed("exchange_request", path.stem, bytes([7, "chunked" in vector]) + request)
 for at, cut, change in [(0, 0, b""), (3, 1, b"x"), (200, 10, b"")]:
     seed("key_document", f"{at}-{cut}", at.to_bytes(2, "little") + bytes([cut]) + change)
+for name, text in {
+    "list": '[{"id":17,"sealed":"c2VhbHdpcmUB"},{"id":"18","x":[null,-1.5e3,{}]}]',
+    "escapes": '"\\ud83d\\ude00\\n\\/"',
+    "lone": '"\\udafa"',
+    "numbers": "[0,-0,1e5,01]",
+}.items():
+    seed("json", name, text.encode())
+for name, lines in {
+    "public": ["GET", "/public/a", "host:a.b"],
+    "climbs": ["GET", "/public/..%2Fnotes", ""],
+    "dots": ["GET", "/public/a..b", ""],
+    "exchange": ["POST", "/notes", "content-type:message/ohttp-req", "", "\0\0"],
+    "preflight": ["OPTIONS", "/notes", "origin:https://page.example", "access-control-request-method:PUT"],
+    "keys": ["GET", "/.well-known/sealwire-keys", ""],
+}.items():
+    seed("gate", name, b"\0\x07" + "\n".join(lines).encode())
