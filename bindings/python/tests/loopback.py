@@ -74,7 +74,8 @@ class EchoApp:
             Route("/upload", self.upload, methods=["POST"]),
             Route("/breaks", self.breaks),
             Route("/mistake", self.mistake),
-            Route("/redirect", self.redirect),
+            Route("/redirect", self.redirect, methods=methods),
+            Route("/digest", self.digest, methods=["POST"]),
             Route("/store/{id}", self.stored, methods=["GET", "PUT"]),
             WebSocketRoute("/ws", self.websocket),
             WebSocketRoute("/health", self.websocket),
@@ -149,7 +150,14 @@ class EchoApp:
         raise RuntimeError("on purpose")
 
     async def redirect(self, request: Request) -> Response:
-        return RedirectResponse("/echo/there" if request.url.query == "" else request.url.query)
+        query = request.url.query
+        status = int(query[:3]) if query[:3].isdigit() else 307
+        return RedirectResponse(query.removeprefix(str(status)) or "/echo/there", status)
+
+    async def digest(self, request: Request) -> Response:
+        if "authorization" not in request.headers:
+            return Response(status_code=401, headers={"www-authenticate": 'Digest realm="a", nonce="b", qop="auth"'})
+        return Response(await request.body())
 
     async def stored(self, request: Request) -> Response:
         id = request.path_params["id"]

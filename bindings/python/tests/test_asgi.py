@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
+import anyio.to_thread
 import fastapi
 import httpx
 import pytest
@@ -17,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loopback import Between, EchoApp, Service, serving
-from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed
+from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed, sign_request
 from sealwire._ffi import sealwire as ffi
 from sealwire.asgi import MemoryReplayCache, Mounted, SealwireMiddleware, ServiceKeys, Verify, sender
-from sealwire.httpx import SealedTransport
+from sealwire.httpx import AsyncSealedTransport, SealedTransport
 
 
 def calling(service: Service, between: httpx.BaseTransport | None = None, **rule: Any) -> httpx.Client:
@@ -160,6 +161,27 @@ def test_own_replay_caches(device: Identity) -> None:
         assert len(service.echo.calls) == 1 and len(cache.ids) >= 1
 
 
+def test_an_empty_cache_is_a_cache(device: Identity) -> None:
+    class Empty(MemoryReplayCache):
+        """What has a length is false while it is empty."""
+
+        asked = 0
+
+        def __len__(self) -> int:
+            return 0
+
+        def insert(self, id: bytes, made: int, until: int, now: int) -> bool:
+            type(self).asked += 1
+            return super().insert(id, made, until, now)
+
+    for options in ({"replay": Empty()}, {"replay_unsigned": Empty()}):
+        Empty.asked = 0
+        with Service(device, unsigned=["/{rest..}"], **options).running() as service:
+            with httpx.Client(transport=SealedTransport(service.policy(exchange=True))) as calls:
+                assert calls.get(f"{service.origin}/echo").status_code == 200
+        assert Empty.asked == 1
+
+
 def test_the_memory_cache() -> None:
     now = int(time.time())
     cache = MemoryReplayCache(2)
@@ -210,6 +232,75 @@ def test_slow_and_large_bodies(device: Identity) -> None:
     with Service(device, memory=1000).running() as service, calling(service) as calls, pytest.raises(Unsealed) as raised:
         calls.post(f"{service.origin}/echo", content=bytes(5000))
     assert raised.value.status == 503
+
+
+class Buffering(Between):
+    """A proxy that reads a request before it passes it on, whole or not: the server then has the end together with the beginning."""
+
+    def __init__(self, cut: int = 0, flipped: bool = False) -> None:
+        super().__init__()
+        self.cut, self.flipped = cut, flipped
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        content = bytearray(request.read())
+        del content[len(content) - self.cut :]
+        if self.flipped and content:
+            content[-1] ^= 1
+        fields = [line for line in request.headers.raw if line[0].lower() not in (b"content-length", b"transfer-encoding")]
+        return super().handle_request(httpx.Request(request.method, request.url, headers=fields, content=bytes(content) or None))
+
+
+@pytest.mark.parametrize(("buffering", "failures"), [(Buffering(), []), (Buffering(cut=17), ["Truncated"]), (Buffering(flipped=True), ["Rejected"])])
+def test_an_upload_that_comes_at_once(device: Identity, buffering: Buffering, failures: list[str]) -> None:
+    with Service(device, stream=["/upload"], body_timeout=5).running() as service:
+        with calling(service, buffering, exchange=True, streamed=True, sign=True) as calls:
+            for content in (b"hello", bytes(1000)):
+                started = time.monotonic()
+                service.echo.failures.clear()
+                answer = calls.post(f"{service.origin}/upload", content=iter([content]))
+                assert (answer.status_code, answer.text) == ((500, "Internal Server Error") if failures else (200, str(len(content))))
+                assert service.echo.failures == failures and time.monotonic() - started < 4
+
+
+def test_look_ups_that_need_a_thread(device: Identity, stranger: Identity) -> None:
+    """Strangers' requests, as many as there are threads: a look-up that waits for a thread is not what holds it."""
+    async def look_up(_: str) -> None:
+        # All of them are here before the first goes on.
+        looking.add(object())
+        while len(looking) < requests:
+            await asyncio.sleep(0.01)
+        await anyio.to_thread.run_sync(lambda: None)
+
+    async def all_at_once() -> list[int]:
+        fields = [(name.encode(), value) for name, value in sign_request("GET", f"{origin}/x", stranger)]
+        transport = httpx.ASGITransport(SealwireMiddleware(EchoApp().app(), origin=origin, verify=Verify(look_up)))
+        async with httpx.AsyncClient(transport=transport) as calls:
+            answers = await asyncio.wait_for(asyncio.gather(*(calls.get(f"{origin}/x", headers=fields) for _ in range(requests))), 10)
+        return [answer.status_code for answer in answers]
+
+    origin, requests, looking = "https://api.example.com", 40, set[object]()
+    assert asyncio.run(all_at_once()) == [401] * requests
+
+
+@pytest.mark.parametrize("status", [70_000, -1, None, "200", 2.5])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_status_that_is_none(device: Identity, status: Any, streamed: bool) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [(b"x-secret", b"1")]})
+        await send({"type": "http.response.body", "body": b"secret"})
+
+    origin = "https://api.example.com"
+    identity = Identity.generate(kem=Kem.X25519)
+    service = SealwireMiddleware(app, origin=origin, keys=ServiceKeys.generate(kem=Kem.X25519), identity=identity)
+    policy = Policy([Rule(origin, "/{rest..}", exchange=True, streamed=streamed)], {origin: identity.recipient.pin})
+
+    async def asked() -> httpx.Response:
+        transport = AsyncSealedTransport(policy, transport=httpx.ASGITransport(service))
+        async with httpx.AsyncClient(transport=transport) as calls:
+            return await calls.get(f"{origin}/x")
+
+    answer = asyncio.run(asked())
+    assert answer.status_code == 500 and answer.content == b"" and "x-secret" not in answer.headers
 
 
 def test_pages_of_other_origins(device: Identity) -> None:

@@ -10,9 +10,15 @@ from typing import Any
 
 import pytest
 import requests
+import requests.auth
+from starlette.responses import PlainTextResponse
 
-from loopback import TUNNEL, Service
-from sealwire import CallOptions, MemoryStore, Misuse, Policy, Rejected, Rule, SealedResource, SealwireError, Truncated, Tunnel, Unsealed
+import sealwire
+from loopback import TUNNEL, Service, free_port, serving
+from sealwire import (
+    CallOptions, Identity, Kem, MemoryStore, Misuse, NotRecipient, Policy, Rejected, Rule, SealContext, SealedResource, SealwireError, Truncated,
+    Tunnel, Unsealed,
+)  # fmt: skip
 from sealwire.requests import SealedAdapter, SealedConnectionError, SealedTimeout, sealed_info
 
 
@@ -157,6 +163,55 @@ def test_sealed_resources(service: Service) -> None:
         service.echo.store["17"] = old
         with pytest.raises(Rejected):
             calls.get(url)
+
+
+def test_what_a_request_says_of_itself_goes_where_it_is_redirected(service: Service) -> None:
+    device, bob = service.device, Identity.generate(kem=Kem.X25519)
+    resource = SealedResource("store", "id", [device.recipient], [device.signer])
+    policy = Policy([Rule(service.origin, "/store/{id}", seal=resource, sign=True)])
+    options = CallOptions(to=[bob.recipient])
+    prepared = requests.Request("PUT", f"{service.origin}/store/17", data=b"for bob", auth=SealedAdapter.options(options)).prepare()
+    adapter = SealedAdapter(policy, identity=device)
+    # A copy is what requests redirects, and what repeats a request.
+    assert adapter.send(prepared.copy()).status_code == 201
+    context = SealContext("store", "17")
+    assert sealwire.open(service.echo.store["17"], bob, context).plaintext == b"for bob"
+    with pytest.raises(NotRecipient):
+        sealwire.open(service.echo.store["17"], device, context)
+
+
+def test_a_redirect_does_not_take_a_body_into_the_clear(service: Service) -> None:
+    async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
+        reached.append(scope["path"])
+        await PlainTextResponse("thanks")(scope, receive, send)
+
+    reached: list[str] = []
+    port = free_port()
+    other = f"http://127.0.0.1:{port}/"
+    with serving(elsewhere, port), session(service) as calls:
+        for status in (307, 308):
+            with pytest.raises(Misuse):
+                calls.post(f"{service.origin}/redirect?{status}{other}", data=b"secret")
+        assert reached == []
+        # Without the body it is the session's to follow.
+        assert calls.get(f"{service.origin}/redirect?307{other}").text == "thanks"
+        assert calls.post(f"{service.origin}/redirect?307/echo/there", data=b"a").text == "POST /echo/there a"
+
+
+def test_digest_is_sealed_too(service: Service) -> None:
+    class Watching(requests.adapters.HTTPAdapter):
+        passed: list[requests.PreparedRequest] = []
+
+        def send(self, request: requests.PreparedRequest, **sending: Any) -> requests.Response:  # type: ignore[override]
+            self.passed.append(request)
+            return super().send(request, **sending)
+
+    with session(service, Watching()) as calls:
+        answer = calls.post(f"{service.origin}/digest", data=b"secret", auth=requests.auth.HTTPDigestAuth("alice", "password"))
+    assert answer.status_code == 200 and answer.text == "secret"
+    assert len([request for request in Watching.passed if request.method == "POST"]) == 2
+    for request in Watching.passed:
+        assert b"secret" not in (request.body or b"") and "Digest" not in str(request.headers)
 
 
 def test_the_network_fails(service: Service) -> None:

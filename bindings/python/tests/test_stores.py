@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -151,5 +152,15 @@ def test_what_a_store_raises_is_the_cause() -> None:
     assert isinstance(raised.value.__cause__, ConnectionError)
     with pytest.raises(Misuse):
         Identity.generate(kem=Kem.X25519).save(Down(), "x")
+    # What is no `Exception` is itself, and nothing counts as saved.
+    for interrupt in (KeyboardInterrupt(), asyncio.CancelledError(), SystemExit(1)):
+
+        class Interrupted(Table):
+            def save(self, name: str, secret: bytes) -> None:
+                raise interrupt
+
+        with pytest.raises(type(interrupt)) as interrupted:
+            Identity.generate(kem=Kem.X25519).save(Interrupted(), "x")
+        assert interrupted.value is interrupt
     with pytest.raises(TypeError):
         Identity.load({}, "x")  # type: ignore[arg-type]

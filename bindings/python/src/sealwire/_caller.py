@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ._clock import now
-from ._error import NetworkFailed, SealwireError, call, made, misuse
+from ._error import NetworkFailed, SealwireError, call, made, misuse, telling
 from ._ffi import sealwire as ffi
 from .context import raw_context
 from .keys import Identity, Unlock, raw_keyring
@@ -207,10 +207,7 @@ class RawObserver(ffi.Observer):
 
     def event(self, event: ffi.Event) -> None:
         told = CallEvent(event.operation, event.code, event.protection, event.size, event.micros / 1_000_000, event.key_id)
-        try:
-            self._observer(told)
-        except Exception:  # noqa: BLE001
-            return
+        telling(self._observer, told)
 
 
 def collected(pieces: Iterable[bytes], limit: int) -> bytes:

@@ -144,29 +144,52 @@ def misuse(what: str) -> Misuse:
 def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Calls the library, and raises this package's errors for its own."""
     _thrown.error = None
+    failure: SealwireError
     try:
-        return function(*args, **kwargs)
-    except ffi.Failure as failure:
-        raise _told(failure) from _cause()
+        result = function(*args, **kwargs)
+    except ffi.Failure as failed:
+        failure = _told(failed)
+    except SealwireError as own:
+        failure = own
     except ffi.InternalError:
-        # Its text may hold anything.
-        raise Internal("the library failed") from None
+        failure = Internal("the library failed")
     except UnicodeEncodeError:
-        # It would show the text.
-        raise misuse("text with half a surrogate pair") from None
-    except ValueError as error:
-        raise misuse("a number that does not fit") from error
+        failure = misuse("text with half a surrogate pair")
+    except ValueError:
+        failure = misuse("a number that does not fit")
+    else:
+        _cause()
+        return result
+    # Only here, where what was raised is no context of it: that may hold anything, such as a secret text.
+    raise failure from _cause()
 
 
 def calling_back(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Calls the app from within the library, and gives the library what it understands of an error."""
+    """Calls the app from within the library, and gives the library what it understands of an error.
+
+    What is no `Exception` (Ctrl-C, a cancelled task) is a failure to the library, and goes on as itself when that has returned.
+    """
+    if _is_interrupted():
+        raise _failure("Store", None)
     _thrown.error = None
     try:
         return function(*args, **kwargs)
-    except Exception as error:
+    except BaseException as error:
         _thrown.error = error
         code = error.code if isinstance(error, SealwireError) else "Store"
         raise _failure(code, getattr(error, "status", None)) from error
+
+
+def telling(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+    """Tells the app something from within the library, which does not care what comes of it."""
+    thrown: BaseException | None = getattr(_thrown, "error", None)
+    try:
+        function(*args, **kwargs)
+    except Exception:  # noqa: BLE001
+        pass
+    except BaseException as error:
+        thrown = error
+    _thrown.error = thrown
 
 
 def _told(failure: ffi.Failure) -> SealwireError:
@@ -176,8 +199,15 @@ def _told(failure: ffi.Failure) -> SealwireError:
 
 def _cause() -> BaseException | None:
     cause: BaseException | None = getattr(_thrown, "error", None)
+    interrupted = _is_interrupted()
     _thrown.error = None
+    if cause is not None and interrupted:
+        raise cause
     return cause
+
+
+def _is_interrupted() -> bool:
+    return not isinstance(getattr(_thrown, "error", None), (Exception, type(None)))
 
 
 def _failure(code: str, status: int | None) -> Exception:

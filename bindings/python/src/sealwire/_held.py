@@ -76,6 +76,14 @@ def _gone_is_gone(kind: Any) -> None:
     kind.__del__, kind._uniffi_clone_handle = deleted, cloned
 
 
+def _is_a_bool(value: object) -> None:
+    """To the generated code ``"false"`` would be true, or end in an error of `struct`."""
+    if not isinstance(value, bool):
+        raise TypeError(f"a bool is wanted, not {type(value).__name__}")
+
+
+ffi._UniffiFfiConverterBoolean.check_lower = _is_a_bool  # type: ignore[method-assign]
+
 for _kind in list(vars(ffi).values()):
     if "_uniffi_clone_handle" in getattr(_kind, "__dict__", {}):
         _gone_is_gone(_kind)

@@ -9,6 +9,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 import anyio
 import anyio.from_thread
+import anyio.lowlevel
 import anyio.to_thread
 
 from ._caller import RawObserver
@@ -33,6 +34,7 @@ Headers = list[tuple[bytes, bytes]]
 _SENDER = "sealwire.sender"
 _MAX_RESPONSE = 64 * 1024 * 1024
 _PIECE = 64 * 1024
+_LOOK_UPS = 40
 
 
 class _Connection(Protocol):
@@ -111,8 +113,12 @@ class SealwireMiddleware:
         self._body_timeout = body_timeout
         self._memory = memory
         self._replay: ReplayCache = MemoryReplayCache() if replay is None else replay
-        self._replay_unsigned: ReplayCache = replay_unsigned or replay or MemoryReplayCache()
+        if replay_unsigned is None:
+            # A cache that is empty may be false.
+            replay_unsigned = MemoryReplayCache() if replay is None else replay
+        self._replay_unsigned: ReplayCache = replay_unsigned
         self._asks = verify is not None and callable(verify.signers) and _is_async(verify.signers)
+        self._limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("sealwire look-ups")
 
         if (keys is None) != (identity is None):
             raise misuse("a service has keys and an identity, a gateway neither")
@@ -171,8 +177,11 @@ class SealwireMiddleware:
         fields = [raw_field(name, value) for name, value in scope["headers"]]
         arguments = (method, _target(scope), fields, has_body, now())
         if self._asks:
-            # The look-up asks the event loop, which therefore must not wait.
-            return await anyio.to_thread.run_sync(lambda: call(self._gate.enter, *arguments))
+            # The look-up asks the event loop, which therefore must not wait. The threads are not those that the app has, too: a look-up that needs one
+            # would wait for those that wait for it.
+            if (limiter := self._limiter.get(None)) is None:
+                self._limiter.set(limiter := anyio.CapacityLimiter(_LOOK_UPS))
+            return await anyio.to_thread.run_sync(lambda: call(self._gate.enter, *arguments), limiter=limiter)
         return call(self._gate.enter, *arguments)
 
 
@@ -185,6 +194,7 @@ class _Request:
         self._receive = receive
         self._send = send
         self._held = 0
+        self._is_ended = False
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         self._page = [_line(field) for field in call(middleware._gate.page_fields, origin)]
 
@@ -220,9 +230,10 @@ class _Request:
                     return call(passage.give_up, ffi.GiveUp.MEMORY)
                 self._middleware._memory -= len(piece)
                 self._held += len(piece)
+                self._is_ended = not message.get("more_body", False)
                 if piece:
                     step = call(passage.push, bytes(piece), now())
-                if not message.get("more_body", False) and (step is None or isinstance(step, ffi.GateStep.READ)):
+                if self._is_ended and (step is None or isinstance(step, ffi.GateStep.READ)):
                     return call(passage.finish, now())
             return step
         return call(passage.give_up, ffi.GiveUp.SLOW)
@@ -251,7 +262,7 @@ class _Request:
             scope |= {"method": request.method, "path": path, "raw_path": raw_path, "query_string": query, "scheme": scheme}
             # None of the server's shortcuts past the seal.
             scope["extensions"] = {}
-        receive = _Arriving(passage, request, self._receive, self._middleware._body_timeout).receive
+        receive = _Arriving(passage, request, self._receive, self._is_ended, self._middleware._body_timeout).receive
         if not request.is_sealed:
             await self._ask(passage, scope, receive)
             return
@@ -273,7 +284,7 @@ class _Request:
         async def send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = _status(message) or 500
                 message = {**message, "headers": self._with_page(_given(message))}
             await self._send(message)
 
@@ -298,11 +309,12 @@ class _Request:
 class _Arriving:
     """What the app receives."""
 
-    def __init__(self, passage: ffi.Passage, request: ffi.Request, receive: Receive, timeout: float) -> None:
+    def __init__(self, passage: ffi.Passage, request: ffi.Request, receive: Receive, is_ended: bool, timeout: float) -> None:
         self._passage = passage
         self._ready: bytes | None = request.content
         self._more = request.begins_early
         self._receive = receive
+        self._is_ended = is_ended
         self._timeout = timeout
 
     async def receive(self) -> Message:
@@ -316,15 +328,16 @@ class _Arriving:
         return message
 
     async def _open(self) -> None:
-        with anyio.fail_after(self._timeout):
-            message = await self._receive()
-        if message["type"] != "http.request":
-            # What is missing is not there: the app must not take it for whole.
-            call(self._passage.rest_end, now())
         opened = b""
-        if piece := message.get("body", b""):
-            opened = call(self._passage.rest, bytes(piece), now())
-        if not message.get("more_body", False):
+        # The server may have said the end together with what admitted the request: nothing comes any more then.
+        if not self._is_ended:
+            with anyio.fail_after(self._timeout):
+                message = await self._receive()
+            # Somebody who goes away is an end, too: what is missing then is `Truncated`.
+            self._is_ended = not message.get("more_body", False)
+            if piece := message.get("body", b""):
+                opened = call(self._passage.rest, bytes(piece), now())
+        if self._is_ended:
             opened += call(self._passage.rest_end, now())
             self._more = False
         if opened or not self._more:
@@ -347,7 +360,10 @@ class _Whole:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._is_started = True
-            self.status = message["status"]
+            if (status := _status(message)) is None:
+                await self.failed()
+                return
+            self.status = status
             self._headers = _given(message)
         elif message["type"] == "http.response.body" and self._is_started and not self._is_answered:
             if not self._is_head:
@@ -366,8 +382,8 @@ class _Whole:
             await self._seal(500, [], b"")
 
     async def _seal(self, status: int, headers: Headers, body: bytes) -> None:
-        self._is_answered = True
         sealed = call(self._passage.seal, status, [raw_field(name.lower(), value) for name, value in headers], body)
+        self._is_answered = True
         await self._respond(sealed.status, _lines(sealed.fields), sealed.body)
 
 
@@ -385,8 +401,11 @@ class _Streaming:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            await self._start(self.status, _given(message))
+            if (status := _status(message)) is None:
+                await self.failed()
+                return
+            self.status = status
+            await self._start(status, _given(message))
         elif message["type"] == "http.response.body" and self._sealing is not None:
             sealed = b""
             if (body := message.get("body", b"")) and not self._is_head:
@@ -413,8 +432,8 @@ class _Streaming:
             self._sealing = None
 
     async def _start(self, status: int, headers: Headers) -> None:
-        self._is_started = True
         streamed = call(self._passage.stream, status, [raw_field(name.lower(), value) for name, value in headers])
+        self._is_started = True
         self._sealing = streamed.body
         answer = streamed.answer
         await self._respond(answer.status, _lines(answer.fields), answer.body, streamed.body is not None)
@@ -434,6 +453,12 @@ def _target(scope: Scope) -> str:
     query: bytes = scope.get("query_string", b"")
     target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
     return target.decode("latin-1")
+
+
+def _status(message: Message) -> int | None:
+    """The app's status; `None` for what is none. Which of those that fit can be sealed the library knows."""
+    status = message["status"]
+    return int(status) if isinstance(status, int) and 0 <= status < 1 << 16 else None
 
 
 def _given(message: Message) -> Headers:

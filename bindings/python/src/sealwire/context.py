@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ._bytes import BytesLike, as_bytes
 from ._error import misuse
@@ -26,7 +26,7 @@ class SealContext:
     """
 
     namespace: str
-    fields: tuple[str | int | bytes, ...]
+    fields: tuple[str | int | bytes, ...] = field(repr=False)
 
     def __init__(self, namespace: str, *fields: ContextField) -> None:
         object.__setattr__(self, "namespace", namespace)

@@ -48,7 +48,9 @@ class KeyringStore:
         try:
             return base64.b64decode(text.encode(), b"-_", validate=True)
         except (binascii.Error, UnicodeEncodeError):
-            raise Malformed("malformed: what the keychain has is not a secret of ours") from None
+            pass
+        # Only here, where that error is no context of this one: it may have the text.
+        raise Malformed("malformed: what the keychain has is not a secret of ours")
 
     def delete(self, name: str, /) -> None:
         """Forgets ``name``; nothing happens if there is nothing."""

@@ -51,7 +51,7 @@ class Pin(str):
         return str.__new__(cls, call(ffi.parse_pin, text))
 
     def check(self, recipient: Recipient) -> None:
-        """Raises `Rejected` for a recipient that is not the pinned one."""
+        """Raises `InvalidKey` for a recipient that is not the pinned one."""
         call(ffi.check_pin, str(self), recipient._raw)
 
 

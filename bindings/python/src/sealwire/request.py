@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from ._bytes import BytesLike, as_bytes
+from ._bytes import BytesLike, as_bytes, encoded
 from ._clock import now as clock
-from ._error import call
+from ._error import call, misuse
 from ._ffi import sealwire as ffi
 from .keys import Identity
 
@@ -29,7 +29,7 @@ def sign_request(
     ``url`` is absolute, as the request line will have it. Method, authority, path, query, content type and body are covered, and ``authorization``
     and ``cookie`` if they are there; ``cover`` names fields to be signed besides. ``now`` is Unix seconds. Source: SPEC §21.
     """
-    parts = urlsplit(url)
+    parts = _parts(url)
     target = (parts.path or "/") + (f"?{parts.query}" if "?" in url.split("#", 1)[0] else "")
     request = ffi.Unsigned(
         method=method, origin=f"{parts.scheme}://{parts.netloc}", path_and_query=target, fields=[raw_field(name, value) for name, value in fields]
@@ -38,9 +38,18 @@ def sign_request(
     return [(field.name, field.value) for field in signed]
 
 
+def _parts(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:
+        pass
+    # Only here, where that error is no context of this one: it may have the URL.
+    raise misuse("a URL that is none")
+
+
 def raw_field(name: str | bytes, value: str | bytes) -> ffi.Field:
     """A field line for the library."""
     return ffi.Field(
         name=name.decode("latin-1") if isinstance(name, bytes) else name,
-        value=value.encode("latin-1") if isinstance(value, str) else value,
+        value=encoded(value, "latin-1") if isinstance(value, str) else value,
     )

@@ -7,12 +7,14 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 import requests.adapters
 import urllib3
 import urllib3.exceptions
 
+from ._bytes import encoded
 from ._caller import DEFAULT_MAX_BODY, Answer, Caller, Fields, Head, Passing, Send, Steps, Streamed, Upload, collected, network
 from ._error import NetworkFailed, SealwireError, misuse
 from .policy import CallEvent, CallOptions, Policy, SealedInfo
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["SealedAdapter", "SealedConnectionError", "SealedTimeout", "sealed_info"]
 
 _PIECE = 64 * 1024
+_OPTIONS = "sealwire"
 
 
 class SealedConnectionError(NetworkFailed, requests.exceptions.ConnectionError):
@@ -43,15 +46,18 @@ def sealed_info(response: requests.Response) -> SealedInfo:
 class SealedAdapter(requests.adapters.BaseAdapter):
     """A requests adapter that sends requests as a `Policy` says: sealed to a service, sealed to people, signed, or not at all.
 
-    Mount it for everything that the policy covers; **what is not mounted goes in the clear**. A URL that no rule covers is `Misuse`. ``adapter``
-    is what sends, ``requests.adapters.HTTPAdapter()`` unless told otherwise; the other options, and the errors, are those of
-    `sealwire.httpx.SealedTransport`. A body that requests would send chunked (an iterator as ``data``) is sealed while it is made; under a
-    ``streamed`` rule ``stream=True`` gives responses while they arrive. Redirects inside of an exchange are the session's to follow.
+    Mount it for ``https://`` and ``http://``: **what is not mounted goes in the clear**, and so would what other hosts redirect to. A URL that no
+    rule covers is `Misuse`, and so is a redirect that would take a body (307, 308) to an origin that no rule names. ``adapter`` is what sends,
+    ``requests.adapters.HTTPAdapter()`` unless told otherwise; the other options, and the errors, are those of `sealwire.httpx.SealedTransport`.
+    A body that requests would send chunked (an iterator as ``data``) is sealed while it is made; under a ``streamed`` rule ``stream=True`` gives
+    responses while they arrive. Other redirects inside of an exchange are the session's to follow.
 
     What one request says of itself is given with `SealedAdapter.options`.
 
         session = requests.Session()
-        session.mount("https://api.example.com/", SealedAdapter(policy, identity=alice))
+        adapter = SealedAdapter(policy, identity=alice)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
         session.get("https://api.example.com/notes/17")
 
     Source: SPEC §18 to §21.
@@ -71,13 +77,16 @@ class SealedAdapter(requests.adapters.BaseAdapter):
         super().__init__()
         self._caller = Caller(policy, identity=identity, keys=keys, last_seen=last_seen, observer=observer, max_body=max_body)
         self._adapter = requests.adapters.HTTPAdapter() if adapter is None else adapter
+        self._origins = {_origin(rule.origin) for rule in policy.rules}
 
     @staticmethod
     def options(options: CallOptions) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-        """What one request says of itself, as its ``auth``: ``session.put(url, data, auth=SealedAdapter.options(CallOptions(version=3)))``."""
+        """What one request says of itself, as its ``auth``: ``session.put(url, data, auth=SealedAdapter.options(CallOptions(version=3)))``. They
+        go with the request wherever it is redirected to."""
 
         def say(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.sealwire = options  # type: ignore[attr-defined]
+            # Hooks are what requests copies for a redirect.
+            request.hooks[_OPTIONS] = options
             return request
 
         return say
@@ -98,8 +107,17 @@ class SealedAdapter(requests.adapters.BaseAdapter):
         body, source = _body(request, self._caller.max_body)
         fields = [(_bytes(name), _bytes(value)) for name, value in request.headers.items()]
         url = request.url.split("#", 1)[0]
-        steps = self._caller.steps(request.method, url, fields, body, getattr(request, "sealwire", None))
-        return _Driver(self._adapter, request, steps, source, sending).run()
+        steps = self._caller.steps(request.method, url, fields, body, request.hooks.get(_OPTIONS))
+        response = _Driver(self._adapter, request, steps, source, sending).run()
+        # What repeats a request by itself, such as `requests.auth.HTTPDigestAuth`, sends it here: not below, in the clear.
+        response.connection = self  # type: ignore[assignment]
+        if response.status_code in (307, 308) and request.body is not None and not self._names(_target(request, response)):
+            response.close()
+            raise misuse("a redirect that takes the body to where no rule is")
+        return response
+
+    def _names(self, url: str | None) -> bool:
+        return url is None or _origin(url) in self._origins
 
     def forget_service_keys(self) -> None:
         """Forgets what is known of services' keys, so that they are fetched anew."""
@@ -110,13 +128,27 @@ class SealedAdapter(requests.adapters.BaseAdapter):
         self._adapter.close()
 
 
+def _target(request: requests.PreparedRequest, response: requests.Response) -> str | None:
+    """Where a redirect goes, as requests will read it."""
+    if (location := response.headers.get("location")) is None:
+        return None
+    target = requests.PreparedRequest()
+    target.prepare_url(urljoin(request.url or "", location), None)
+    return target.url
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
 def _body(request: requests.PreparedRequest, limit: int) -> tuple[bytes | type[Streamed] | None, Iterable[bytes]]:
     """The body as a whole, or what it is made of."""
     body: Any = request.body
     if body is None:
         return None, ()
     if isinstance(body, str):
-        return body.encode(), ()
+        return encoded(body), ()
     if isinstance(body, (bytes, bytearray)):
         return bytes(body), ()
     pieces = _pieces_of(body)
@@ -130,7 +162,7 @@ def _pieces_of(body: Any) -> Iterator[bytes]:
             yield piece
     else:
         for piece in body:
-            yield piece.encode() if isinstance(piece, str) else piece
+            yield encoded(piece) if isinstance(piece, str) else piece
 
 
 class _Driver:
@@ -286,7 +318,7 @@ def _original(fields: Fields) -> Any:
 
 
 def _bytes(text: str | bytes) -> bytes:
-    return text if isinstance(text, bytes) else text.encode("latin-1")
+    return text if isinstance(text, bytes) else encoded(text, "latin-1")
 
 
 def _broke(error: Exception, request: requests.PreparedRequest) -> SealedConnectionError | SealedTimeout:

@@ -55,9 +55,9 @@ class About:
     """The public metadata: the server saw it too."""
     created: int | None
     """When it was made, by the sealer's clock: Unix seconds."""
-    content_type: str | None
+    content_type: str | None = field(repr=False)
     """The payload's media type."""
-    filename: str | None
+    filename: str | None = field(repr=False)
     """A file name; never a path."""
     addressed_to_me: bool | None
     """Whether the sealer addressed it to the reader who opened it; `None` if nothing was said. A rewrap does not change it."""
@@ -85,7 +85,9 @@ class Opened:
         try:
             return self.plaintext.decode()
         except UnicodeDecodeError:
-            raise Malformed("malformed: the payload is not UTF-8") from None
+            pass
+        # Only here, where that error is no context of this one: it has the payload.
+        raise Malformed("malformed: the payload is not UTF-8")
 
     def __bytes__(self) -> bytes:
         return self.plaintext
@@ -405,6 +407,8 @@ def raw_sealer(
     allow_classical: bool,
 ) -> ffi.Sealer:
     """What to seal with, for the library."""
+    if not isinstance(aead, (Aead, type(None))):
+        raise TypeError(f"an Aead is wanted, not {type(aead).__name__}")
     options = ffi.SealOptions(
         sign=None if sign is None else sign._raw,
         metadata={key: _raw_value(value) for key, value in (metadata or {}).items()},
