@@ -250,7 +250,7 @@ class Buffering(Between):
         return super().handle_request(httpx.Request(request.method, request.url, headers=fields, content=bytes(content) or None))
 
 
-@pytest.mark.parametrize(("buffering", "failures"), [(Buffering(), []), (Buffering(cut=17), ["Truncated"]), (Buffering(flipped=True), ["Rejected"])])
+@pytest.mark.parametrize(("buffering", "failures"), [(Buffering(), []), (Buffering(cut=24), ["Truncated"]), (Buffering(flipped=True), ["Rejected"])])
 def test_an_upload_that_comes_at_once(device: Identity, buffering: Buffering, failures: list[str]) -> None:
     with Service(device, stream=["/upload"], body_timeout=5).running() as service:
         with calling(service, buffering, exchange=True, streamed=True, sign=True) as calls:

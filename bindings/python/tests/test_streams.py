@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
 import gc
 import io
 import os
 import shutil
+import sys
 import weakref
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -173,12 +176,126 @@ def test_a_writer_that_is_interrupted(bob: Identity) -> None:
     def gives_up(file: io.BytesIO) -> None:
         SealWriter(file, bob.recipient, FILE).abort()
 
-    for interrupt in (aborts, forgets, gives_up):
+    def aborts_in_text(file: io.BytesIO) -> None:
+        with pytest.raises(RuntimeError), SealWriter(file, bob.recipient, FILE) as writer, io.TextIOWrapper(writer) as text:
+            text.write("half")
+            raise RuntimeError("on purpose")
+        assert writer.closed and text.closed
+
+    def aborts_in_a_buffer(file: io.BytesIO) -> None:
+        with pytest.raises(RuntimeError), SealWriter(file, bob.recipient, FILE) as writer, io.BufferedWriter(writer) as buffer:  # type: ignore[type-var]
+            buffer.write(b"half")
+            raise RuntimeError("on purpose")
+
+    def forgets_text(file: io.BytesIO) -> None:
+        text = io.TextIOWrapper(SealWriter(file, bob.recipient, FILE))
+        text.write("half")
+        text.flush()
+        del text
+        gc.collect()
+
+    for interrupt in (aborts, forgets, gives_up, aborts_in_text, aborts_in_a_buffer, forgets_text):
         file = io.BytesIO()
         interrupt(file)
         with pytest.raises((Truncated, SealwireError)) as raised:
             sealwire.open(file.getvalue(), bob, FILE)
         assert raised.value.code == "Truncated"
+
+
+def test_a_writer_that_is_wrapped(bob: Identity) -> None:
+    file = io.BytesIO()
+    with SealWriter(file, bob.recipient, FILE) as writer, io.TextIOWrapper(writer) as text:
+        text.write("whole")
+    assert writer.closed and sealwire.open(file.getvalue(), bob, FILE).plaintext == b"whole"
+    # By itself `close` is the end.
+    file = io.BytesIO()
+    text = io.TextIOWrapper(SealWriter(file, bob.recipient, FILE))
+    text.write("whole")
+    text.close()
+    assert sealwire.open(file.getvalue(), bob, FILE).plaintext == b"whole"
+
+
+def test_a_writer_takes_whatever_is_bytes(bob: Identity) -> None:
+    for size in (6, 600_000):
+        for data in (array.array("I", bytes(size * 4)), memoryview(bytes(size))[::2], bytearray(size)):
+            file = io.BytesIO()
+            with SealWriter(file, bob.recipient, FILE) as writer:
+                assert writer.write(data) == memoryview(data).nbytes  # type: ignore[arg-type]
+            assert sealwire.open(file.getvalue(), bob, FILE).plaintext == memoryview(data).tobytes()
+
+
+def test_a_writer_of_several_threads(bob: Identity) -> None:
+    def write(letter: bytes) -> None:
+        for _ in range(300):
+            writer.write(letter * 4096)
+
+    file = io.BytesIO()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with SealWriter(file, bob.recipient, FILE) as writer, ThreadPoolExecutor(4) as threads:
+            list(threads.map(write, (b"a", b"b", b"c", b"d")))
+    finally:
+        sys.setswitchinterval(interval)
+    content = sealwire.open(file.getvalue(), bob, FILE).plaintext
+    assert len(content) == 4 * 300 * 4096
+    assert {content[at : at + 4096] for at in range(0, len(content), 4096)} == {letter * 4096 for letter in (b"a", b"b", b"c", b"d")}
+
+
+def test_a_writer_after_a_file_that_failed(bob: Identity) -> None:
+    class Flaky(io.BytesIO):
+        written = 0
+
+        def write(self, data: Any) -> int:
+            self.written += 1
+            if self.written == 2:
+                raise OSError("once")
+            return super().write(data)
+
+    class Nothing(io.RawIOBase):
+        def __init__(self, taken: int | None) -> None:
+            self.taken = taken
+
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: Any) -> int | None:
+            return self.taken
+
+    flaky = Flaky()
+    writer = SealWriter(flaky, bob.recipient, FILE)
+    writer.write(bytes(300_000))
+    for _ in range(2):
+        with pytest.raises(OSError, match="once"):
+            writer.write(bytes(300_000))
+    with pytest.raises(OSError, match="once"):
+        writer.close()
+    for taken in (None, 0):
+        with pytest.raises(BlockingIOError), SealWriter(Nothing(taken), bob.recipient, FILE) as writer:
+            writer.write(bytes(300_000))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_does_not_share_a_stream(bob: Identity) -> None:
+    """Parent and child would seal two texts with one key and the same nonces."""
+    stream, file = SealStream(bob.recipient, FILE), io.BytesIO()
+    writer = SealWriter(file, bob.recipient, FILE)
+    envelope = stream.push(bytes(20_000))
+    writer.write(b"of both")
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for use in (lambda: stream.push(b"child"), stream.finish, lambda: writer.write(b"child"), writer.flush, writer.close):
+            try:
+                use()
+            except Misuse:
+                refused += 1
+        os._exit(refused if not file.getvalue() else 99)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+    writer.close()
+    assert sealwire.open(file.getvalue(), bob, FILE).plaintext == b"of both"
+    assert len(sealwire.open(envelope + stream.finish(), bob, FILE).plaintext) == 20_000
 
 
 def test_a_writer_keeps_to_what_it_said(bob: Identity) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Protocol
 
@@ -24,10 +27,11 @@ class SealStream(Held[ffi.SealStream]):
     """Seals a payload piece by piece: what `SealWriter` does to a file, for whatever drives it, such as async code.
 
     With ``length``, which then has to be right (else `Misuse`), the payload is padded; without it the envelope shows its length. The other
-    options are those of `seal`. After the end, and after an error, everything is `Misuse`. Source: SPEC §7.
+    options are those of `seal`. After the end, and after an error, everything is `Misuse`, as it is in a child process for what began before
+    ``fork()``: both would seal with the same key and the same nonces. Source: SPEC §7.
     """
 
-    __slots__ = ()
+    __slots__ = ("_process",)
 
     def __init__(
         self,
@@ -49,6 +53,7 @@ class SealStream(Held[ffi.SealStream]):
             padded=True, part=part, allow_classical=allow_classical,
         )  # fmt: skip
         super().__init__(call(ffi.SealStream, sealer, length))
+        self._process = os.getpid()
 
     @property
     def sealed_length(self) -> int | None:
@@ -62,6 +67,12 @@ class SealStream(Held[ffi.SealStream]):
     def finish(self) -> bytes:
         """The rest of the envelope. Without it a reader says `Truncated`."""
         return call(self._raw.finish)
+
+    @property
+    def _raw(self) -> ffi.SealStream:
+        if os.getpid() != self._process:
+            raise misuse("it began before a fork")
+        return super()._raw
 
 
 class OpenStream(Held[ffi.OpenStream]):
@@ -180,11 +191,18 @@ class _Readable(Protocol):
 class SealWriter(io.BufferedIOBase):
     """A file to write a payload to, which writes its envelope to ``file``.
 
-    ``close()``, or the end of a ``with`` block, writes the end of the envelope; ``file`` stays open. A ``with`` block that is left by an exception
-    does not, and neither does a writer that is forgotten: a reader then says `Truncated`. The options are those of `SealStream`.
+    The end of a ``with`` block writes the end of the envelope, and so does ``close()`` where there is no block; ``file`` stays open. A block that is
+    left by an exception does not, and neither does a writer that is forgotten: a reader then says `Truncated`. The options are those of
+    `SealStream`. After an error of ``file`` it stays failed.
 
         with open("notes.sealed", "wb") as file, SealWriter(file, bob, context) as writer:
             shutil.copyfileobj(source, writer)
+
+    What wraps it closes it whatever happened, so give it a block of its own, **which alone decides**: inside of it ``close()`` ends the writing, and
+    not yet the envelope. Without a block half a text would count as whole after an exception.
+
+        with open("notes.sealed", "wb") as file, SealWriter(file, bob, context) as writer, io.TextIOWrapper(writer) as text:
+            text.write("…")
     """
 
     def __init__(
@@ -204,12 +222,21 @@ class SealWriter(io.BufferedIOBase):
         allow_classical: bool = False,
     ) -> None:
         self._over = False
+        self._is_inside = False
+        self._is_closing = False
+        self._failure: BaseException | None = None
+        self._lock = threading.RLock()
         self._buffer = bytearray()
         self._file = file
         self._stream = SealStream(
             to, context, length=length, sign=sign, metadata=metadata, created=created, content_type=content_type, filename=filename,
             aead=aead, part=part, allow_classical=allow_classical,
         )  # fmt: skip
+
+    @property
+    def name(self) -> object:
+        """What the file below is called."""
+        return getattr(self._file, "name", None)
 
     def writable(self) -> bool:
         """Yes, until it is closed."""
@@ -218,20 +245,23 @@ class SealWriter(io.BufferedIOBase):
 
     def write(self, data: BytesLike, /) -> int:  # type: ignore[override]
         """Takes all of ``data``."""
-        self._check()
-        view = memoryview(data)
-        if len(self._buffer) + view.nbytes < _PIECE:
-            self._buffer += view
-        else:
-            self._push()
-            self._put(self._stream.push(as_bytes(data)))
-        return view.nbytes
+        with self._one_at_a_time():
+            self._check()
+            view = memoryview(data)
+            if len(self._buffer) + view.nbytes < _PIECE:
+                self._buffer += view if view.c_contiguous else view.tobytes()
+            else:
+                self._push()
+                self._put(self._stream.push(data if isinstance(data, bytes) else view.tobytes()))
+            return view.nbytes
 
     def flush(self) -> None:
         """Hands on what is sealed. Up to 16 KiB remain until there is more, or the end."""
-        self._check()
         # `IOBase.close` flushes, when all is done.
-        if not self._over:
+        if self._over and not super().closed:
+            return
+        with self._one_at_a_time():
+            self._check()
             self._push()
             self._flush_file()
 
@@ -241,25 +271,57 @@ class SealWriter(io.BufferedIOBase):
         super().close()
 
     def close(self) -> None:
-        """Writes the end of the envelope."""
+        """Writes the end of the envelope; inside of a ``with`` block the end of that does."""
         if self.closed:
             return
-        try:
-            self._push()
-            self._put(self._stream.finish())
-            self._flush_file()
-        finally:
-            self.abort()
+        if not self._is_inside:
+            self._end()
+            return
+        self.flush()
+        self._is_closing = True
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be written any more."""
+        return self._over or self._is_closing
+
+    def __enter__(self) -> SealWriter:
+        self._check()
+        self._is_inside = True
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.close() if kind is None else self.abort()
+        self._is_inside = False
+        if kind is not None:
+            self.abort()
+        elif not self._over:
+            self._end()
 
     def __del__(self) -> None:
         """`IOBase` would close it, and so call half a payload whole."""
 
+    def _dealloc_warn(self, _: object) -> None:
+        """What wraps it was forgotten, and closes it next: `io` says so."""
+        self.abort()
+
     def _check(self) -> None:
         if self.closed:
             raise misuse("it is closed")
+
+    def _one_at_a_time(self) -> threading.RLock:
+        # Says `Misuse` after a fork, before the lock: another thread may have had that then.
+        self._stream._raw  # noqa: B018
+        return self._lock
+
+    def _end(self) -> None:
+        try:
+            with self._one_at_a_time():
+                if not self._over:
+                    self._push()
+                    self._put(self._stream.finish())
+                    self._flush_file()
+        finally:
+            self.abort()
 
     def _flush_file(self) -> None:
         if flush := getattr(self._file, "flush", None):
@@ -271,11 +333,25 @@ class SealWriter(io.BufferedIOBase):
             self._buffer.clear()
 
     def _put(self, sealed: bytes) -> None:
-        rest = memoryview(sealed)
-        while rest:
-            written = self._file.write(rest if isinstance(self._file, io.IOBase) else bytes(rest))  # type: ignore[arg-type]
-            # Files say that they took less; whatever says nothing took all.
-            rest = rest[written:] if isinstance(written, int) else rest[:0]
+        # What failed goes on failing: a part that is missing would have an end behind it.
+        if self._failure is not None:
+            raise self._failure
+        try:
+            rest = memoryview(sealed)
+            while rest:
+                rest = rest[self._written(rest) :]
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _written(self, rest: memoryview) -> int:
+        written = self._file.write(rest if isinstance(self._file, io.IOBase) else bytes(rest))  # type: ignore[arg-type]
+        # Files say that they took less. Raw ones that say nothing took nothing; whatever else says nothing took all.
+        if not isinstance(written, int):
+            written = 0 if isinstance(self._file, io.RawIOBase) else len(rest)
+        if written <= 0:
+            raise BlockingIOError(errno.EAGAIN, "the file takes nothing", 0)
+        return written
 
 
 class OpenReader(io.BufferedIOBase):
