@@ -408,6 +408,13 @@ def test_observers_do_not_decide(service: Service) -> None:
     with httpx.Client(transport=SealedTransport(service.policy(), identity=service.device, observer=raises)) as calls:
         assert calls.get(f"{service.origin}/echo").status_code == 200
 
+    def interrupts(_: CallEvent) -> None:
+        raise KeyboardInterrupt
+
+    with httpx.Client(transport=SealedTransport(service.policy(), identity=service.device, observer=interrupts)) as calls:
+        with pytest.raises(KeyboardInterrupt):
+            calls.get(f"{service.origin}/echo")
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_async_calls(service: Service, kind: str) -> None:

@@ -207,6 +207,12 @@ def test_a_writer_that_is_wrapped(bob: Identity) -> None:
     with SealWriter(file, bob.recipient, FILE) as writer, io.TextIOWrapper(writer) as text:
         text.write("whole")
     assert writer.closed and sealwire.open(file.getvalue(), bob, FILE).plaintext == b"whole"
+    # Of what is forgotten inside of the block, the block decides.
+    file = io.BytesIO()
+    with SealWriter(file, bob.recipient, FILE) as writer:
+        io.TextIOWrapper(writer).write("whole")
+        gc.collect()
+    assert sealwire.open(file.getvalue(), bob, FILE).plaintext == b"whole"
     # By itself `close` is the end.
     file = io.BytesIO()
     text = io.TextIOWrapper(SealWriter(file, bob.recipient, FILE))

@@ -133,7 +133,11 @@ def _target(request: requests.PreparedRequest, response: requests.Response) -> s
     if (location := response.headers.get("location")) is None:
         return None
     target = requests.PreparedRequest()
-    target.prepare_url(urljoin(request.url or "", location), None)
+    try:
+        target.prepare_url(urljoin(request.url or "", location), None)
+    except (requests.exceptions.RequestException, ValueError):
+        # Nowhere: the session says so.
+        return None
     return target.url
 
 

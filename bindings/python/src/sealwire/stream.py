@@ -224,6 +224,7 @@ class SealWriter(io.BufferedIOBase):
         self._over = False
         self._is_inside = False
         self._is_closing = False
+        self._is_forgotten = False
         self._failure: BaseException | None = None
         self._lock = threading.RLock()
         self._buffer = bytearray()
@@ -274,11 +275,13 @@ class SealWriter(io.BufferedIOBase):
         """Writes the end of the envelope; inside of a ``with`` block the end of that does."""
         if self.closed:
             return
-        if not self._is_inside:
+        if self._is_inside:
+            self.flush()
+            self._is_closing = True
+        elif self._is_forgotten:
+            self.abort()
+        else:
             self._end()
-            return
-        self.flush()
-        self._is_closing = True
 
     @property
     def closed(self) -> bool:
@@ -302,7 +305,7 @@ class SealWriter(io.BufferedIOBase):
 
     def _dealloc_warn(self, _: object) -> None:
         """What wraps it was forgotten, and closes it next: `io` says so."""
-        self.abort()
+        self._is_forgotten = True
 
     def _check(self) -> None:
         if self.closed:
