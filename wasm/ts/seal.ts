@@ -106,7 +106,7 @@ export interface About {
   readonly addressedToMe: "yes" | "no" | "unstated";
 }
 
-/** An opened payload, and what is known of it. */
+/** An opened payload, and what is known of it. What prints, serialises or clones it does not show the payload. */
 export interface Opened {
   /** The payload: a buffer of its own. */
   readonly plaintext: Uint8Array<ArrayBuffer>;
@@ -348,20 +348,24 @@ export function aboutOf([rawMetadata, created, contentType, filename, addressedT
 
 /** An {@link Opened}. */
 export class OpenedPayload implements Opened {
-  readonly plaintext: Uint8Array<ArrayBuffer>;
+  readonly #plaintext: Uint8Array<ArrayBuffer>;
   readonly signer?: Signer;
   readonly about: About;
 
   constructor(plaintext: Uint8Array<ArrayBuffer>, told: { signer?: Signer; about: About }) {
     const { signer, about } = bare(told);
-    this.plaintext = plaintext;
+    this.#plaintext = plaintext;
     if (signer !== undefined) this.signer = signer;
     this.about = about;
   }
 
+  get plaintext(): Uint8Array<ArrayBuffer> {
+    return this.#plaintext;
+  }
+
   text(): string {
     try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.plaintext);
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.#plaintext);
     } catch {
       throw new SealwireError("Malformed", "malformed: the payload is not UTF-8");
     }
