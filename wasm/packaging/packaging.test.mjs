@@ -159,6 +159,21 @@ test("Node, CommonJS", () => equal(run("node", ["main.cjs"], project("node-cjs")
 
 test("Node, a worker", () => equal(run("node", ["main.mjs"], project("node-worker")), "Dear Bob\n"));
 
+test("esbuild has nothing to warn of, for whatever it bundles", async () => {
+  const { build } = await import("esbuild");
+  const resolveDir = project("esbuild");
+  const contents = 'export * from "sealwire"; export * from "sealwire/server"; import "sealwire"; import "sealwire/server"; import "sealwire/inline";';
+  for (const platform of ["browser", "node", "neutral"]) {
+    for (const conditions of [[], ["worker"], ["workerd"], ["edge-light"], ["deno"]]) {
+      const { warnings } = await build({
+        stdin: { contents, resolveDir }, bundle: true, write: false, outdir: resolveDir, format: "esm", platform, conditions, external: ["node:*", "*.wasm?module"],
+        loader: { ".wasm": "copy" }, logLevel: "silent",
+      });
+      equal(warnings.map(({ text }) => text).join("\n"), "", `${platform} ${conditions}`);
+    }
+  }
+});
+
 test("the edge runtime: no files, no eval, nothing compiled while it runs", async () => {
   const folder = project("edge");
   const { build } = await import("esbuild");
