@@ -7,8 +7,8 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test as named } from "node:test";
-import { launch, open } from "./chromium.mjs";
-import { serve } from "./serve.mjs";
+import { launch } from "../chromium.mjs";
+import { open, serve } from "./serve.mjs";
 
 const here = import.meta.dirname;
 const tools = join(here, "node_modules", ".bin");
