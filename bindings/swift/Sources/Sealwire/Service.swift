@@ -178,21 +178,27 @@ public final class SealedService: Sendable {
             window: window,
             nextPins: nextPins.map(\.text)
         )
-        let options = SealwireRaw.GateOptions(
-            origin: origin,
-            exchanges: exchanges,
-            verify: verify?.raw,
-            plain: plain,
-            signedOnly: signedOnly,
-            unsigned: unsigned,
-            stream: [],
-            enforceIdempotencyKeys: enforceIdempotencyKeys,
-            allowOrigins: allowOrigins,
-            passOuter: passOuter,
-            maxBody: maxBody,
-            observer: observer.map { OutsideObserver($0) }
-        )
-        gate = try crossing { try SealwireRaw.Gate(options: options) }
+        let options = { (exchanges: SealwireRaw.Exchanges?) in
+            SealwireRaw.GateOptions(
+                origin: origin,
+                exchanges: exchanges,
+                verify: verify?.raw,
+                plain: plain,
+                signedOnly: signedOnly,
+                unsigned: unsigned,
+                stream: [],
+                enforceIdempotencyKeys: enforceIdempotencyKeys,
+                allowOrigins: allowOrigins,
+                passOuter: passOuter,
+                maxBody: maxBody,
+                observer: observer.map { OutsideObserver($0) }
+            )
+        }
+        gate = try crossing {
+            // What is wrong with the options is said while the keys are still free.
+            _ = try SealwireRaw.Gate(options: options(nil))
+            return try SealwireRaw.Gate(options: options(exchanges))
+        }
         signed = replay ?? MemoryReplayCache()
         self.unsigned = replay ?? MemoryReplayCache()
     }
