@@ -141,6 +141,21 @@ final class MisuseTests: XCTestCase {
         }
     }
 
+    func testTwoGiBInOnePiece() throws {
+        let bob = try Identity.generate(kem: .x25519)
+        let bytes = Data(count: 1 << 31)
+        XCTAssertEqual(code { _ = try seal(bytes, to: bob.recipient, context: note) }, .tooLarge)
+        XCTAssertEqual(code { _ = try open(bytes, with: bob, context: note) }, .tooLarge)
+        let text = String(decoding: bytes, as: UTF8.self)
+        XCTAssertEqual(code { _ = try fromText(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Recipient.parse(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Pin.parse(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Signer.parse(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Identity.parse(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Identity.parseFile(text) }, .tooLarge)
+        XCTAssertEqual(code { _ = try Passphrase(text) }, .tooLarge)
+    }
+
     /// Whose error it is does not matter: it is one.
     func testFilesThatWereClosed() async throws {
         let bob = try Identity.generate(kem: .x25519)
