@@ -4,6 +4,7 @@ import Foundation
 final class Once: @unchecked Sendable {
     private let read: () async throws -> Data?
     private let lock = NSLock()
+    private var seen: Result<Data?, any Error>?
     private var isBegun = false
     private var isReading = false
     private var isOver = false
@@ -37,25 +38,60 @@ final class Once: @unchecked Sendable {
 
     /// The next piece; nothing at the end, and what throws is one, too.
     func next() async throws -> Data? {
-        try enter()
+        if let seen = try enter() { return try seen.get() }
         var piece: Data?
         defer { leave(isOver: piece == nil) }
         piece = try await read()
         return piece
     }
 
-    private func enter() throws {
+    /// The next piece, or `Network` if it does not come in so many seconds: then none comes any more.
+    func next(within seconds: TimeInterval) async throws -> Data? {
+        do {
+            return try await inTime(seconds) { try await self.next() }
+        } catch {
+            leave(isOver: true)
+            throw error
+        }
+    }
+
+    /// Looks ahead: whether there is nothing. What fails, or does not come in so many seconds, is thrown to who reads on.
+    func isEmpty(within seconds: TimeInterval) async -> Bool {
+        do {
+            var piece = try await next(within: seconds)
+            while let empty = piece, empty.isEmpty { piece = try await next(within: seconds) }
+            see(.success(piece))
+            return piece == nil
+        } catch {
+            see(.failure(error))
+            return false
+        }
+    }
+
+    /// What was seen ahead, or the turn to read.
+    private func enter() throws -> Result<Data?, any Error>? {
         lock.lock()
         defer { lock.unlock() }
+        if let seen {
+            self.seen = nil
+            return seen
+        }
         guard !isOver, !isReading else { throw SealwireError(.misuse, "misuse: a body has ended, or another task reads it") }
         isReading = true
+        return nil
     }
 
     private func leave(isOver: Bool) {
         lock.lock()
         defer { lock.unlock() }
         isReading = false
-        self.isOver = isOver
+        if isOver { self.isOver = true }
+    }
+
+    private func see(_ piece: Result<Data?, any Error>) {
+        lock.lock()
+        defer { lock.unlock() }
+        seen = piece
     }
 }
 
@@ -78,5 +114,56 @@ public struct PieceIterator: AsyncIteratorProtocol {
         let piece = try await pieces.next()
         isOver = piece == nil
         return piece
+    }
+}
+
+let tooSlow = SealwireError(.network, "network failed: a body was too slow")
+
+/// What comes of `work` in so many seconds. What does not is cancelled, and not waited for: it need not listen.
+private func inTime(_ seconds: TimeInterval, _ work: @escaping @Sendable () async throws -> Data?) async throws -> Data? {
+    let race = Race()
+    let working = Task {
+        do {
+            race.end(.success(try await work()))
+        } catch {
+            race.end(.failure(error))
+        }
+    }
+    let timer = Task {
+        try await Task.sleep(nanoseconds: UInt64(max(0, seconds) * 1e9))
+        race.end(.failure(tooSlow))
+    }
+    defer {
+        working.cancel()
+        timer.cancel()
+    }
+    return try await withTaskCancellationHandler {
+        try await withCheckedThrowingContinuation { race.wait($0) }
+    } onCancel: {
+        race.end(.failure(CancellationError()))
+    }
+}
+
+/// The first end counts.
+private final class Race: @unchecked Sendable {
+    private let lock = NSLock()
+    private var ended: Result<Data?, any Error>?
+    private var waiting: CheckedContinuation<Data?, any Error>?
+
+    func wait(_ continuation: CheckedContinuation<Data?, any Error>) {
+        lock.lock()
+        let ended = self.ended
+        if ended == nil { waiting = continuation }
+        lock.unlock()
+        if let ended { continuation.resume(with: ended) }
+    }
+
+    func end(_ result: Result<Data?, any Error>) {
+        lock.lock()
+        let waiting = self.waiting
+        self.waiting = nil
+        if ended == nil { ended = result }
+        lock.unlock()
+        waiting?.resume(with: result)
     }
 }

@@ -196,6 +196,8 @@ extension SealedSession {
             return try await run(started, request, url, file)
         } catch {
             started.call.broke()
+            // Whatever a call that was given up failed with.
+            try Task.checkCancellation()
             throw error
         }
     }

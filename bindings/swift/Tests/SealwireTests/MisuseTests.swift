@@ -62,6 +62,19 @@ final class MisuseTests: XCTestCase {
         XCTAssertEqual(outcomes.filter { $0 != .success(true) }, [])
     }
 
+    func testTheURLProtocolForManyTasks() async throws {
+        let session = try client(streamed: true) { request, _ in ServiceResponse(status: 200, body: Data(request.pathAndQuery.utf8)) }
+        SealwireURLProtocol.use(session)
+        defer { SealwireURLProtocol.forget(session) }
+        let configuration = URLSessionConfiguration.ephemeral
+        configuration.protocolClasses = [SealwireURLProtocol.self]
+        let others = URLSession(configuration: configuration)
+        for _ in 0..<20 {
+            let outcomes = await atOnce { try await others.data(for: self.request()).0 == Data("/notes/17".utf8) }
+            XCTAssertEqual(outcomes.filter { $0 != .success(true) }, [])
+        }
+    }
+
     /// Copies of a sequence's iterator share its stream: what comes is refused, or the payload.
     func testCopiedIterators() async throws {
         let bob = try Identity.generate(kem: .x25519)

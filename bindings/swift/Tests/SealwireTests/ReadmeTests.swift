@@ -7,10 +7,15 @@ import FoundationNetworking
 #endif
 
 /// What the README shows runs here as it stands: package.sh makes each block a method, in which a name means what it does in this class.
-final class ReadmeTests: XCTestCase {
+final class ReadmeTests: XCTestCase, @unchecked Sendable {
     private var said: [String] = []
     private let kept = MemoryStore()
     private let serviceIdentity = try! Identity.generate()
+    private var answered: ServiceResponse?
+    let store = MemoryStore()
+    var identity: Identity { serviceIdentity }
+    var incoming = ServiceRequest(method: "GET", pathAndQuery: "/")
+    var film = URL(fileURLWithPath: "/")
     let request = URLRequest(url: URL(string: "https://api.example.com/notes/17")!)
 
     override func tearDown() {
@@ -19,7 +24,7 @@ final class ReadmeTests: XCTestCase {
 
     /// A block that no test takes is one that nobody runs.
     func testNoBlockIsLeftOut() {
-        XCTAssertEqual(Self.count, 3)
+        XCTAssertEqual(Self.count, 4)
     }
 
     func testTheFirstMessage() async throws {
@@ -29,7 +34,7 @@ final class ReadmeTests: XCTestCase {
 
     func testAnAPIIsWrappedByTheLinesThatTheDiffAdds() async throws {
         let (wire, asked) = (Wire(), Asked())
-        let service = try SealedService(origin: "https://api.example.com", keys: .generate(), identity: serviceIdentity)
+        let service = try Sealwire.SealedService(origin: "https://api.example.com", keys: .generate(), identity: serviceIdentity)
         wire.app = { request in
             try await service.handle(request) { request, _ in
                 asked.hear(request.pathAndQuery)
@@ -41,10 +46,35 @@ final class ReadmeTests: XCTestCase {
         XCTAssertEqual(asked.paths, ["/notes/17"])
     }
 
+    func testAServiceStreams() async throws {
+        let folder = try temporaryFolder()
+        defer { try? FileManager.default.removeItem(at: folder) }
+        film = folder.appendingPathComponent("film")
+        try payload(300_000).write(to: film)
+        let wire = Wire()
+        wire.app = { request in
+            self.incoming = request
+            try await self.block3()
+            return try required(self.answered)
+        }
+        WireProtocol.wire = wire
+        let origin = "https://api.example.com"
+        let rule = Rule(origin: origin, path: "/{rest..}", exchange: .inPlace(), streamed: true)
+        let session = try SealedSession(policy: Policy(services: [origin: .pins(["sealwire-pin1…"])], rules: [rule]))
+        var post = URLRequest(url: try required(URL(string: origin + "/films/4")))
+        post.httpMethod = "POST"
+        post.httpBody = payload(200_000)
+        let (body, _) = try await session.data(for: post)
+        XCTAssertEqual(body, payload(300_000))
+        incoming = ServiceRequest(method: "GET", pathAndQuery: "/notes/17")
+        try await block3()
+        XCTAssertEqual(answered?.status, 400)
+    }
+
     func testKeysAreKept() async throws {
-        try await block3()
+        try await block4()
         let alice = try required(try Identity.load(from: kept, name: "alice"))
-        try await block3()
+        try await block4()
         XCTAssertEqual(try Identity.load(from: kept, name: "alice")?.signer, alice.signer)
     }
 
@@ -66,6 +96,22 @@ final class ReadmeTests: XCTestCase {
         let configuration = URLSessionConfiguration.ephemeral
         configuration.protocolClasses = [WireProtocol.self]
         return try Sealwire.SealedSession(policy: policy, configuration: configuration)
+    }
+
+    /// One whose answer is looked at.
+    func SealedService(origin: String, keys: ServiceKeys, identity: Identity, plain: [String], stream: [String]) throws -> Watched {
+        Watched(service: try Sealwire.SealedService(origin: origin, keys: keys, identity: identity, plain: plain, stream: stream)) { self.answered = $0 }
+    }
+}
+
+struct Watched {
+    let service: SealedService
+    let tell: (ServiceResponse) -> Void
+
+    func handle(_ request: ServiceRequest, app: (ServiceRequest, Signer?) async throws -> ServiceResponse) async throws -> ServiceResponse {
+        let response = try await service.handle(request, app: app)
+        tell(response)
+        return response
     }
 }
 
