@@ -5,8 +5,9 @@
 #
 # Needs: a Rust toolchain, and a C compiler. No Swift. SEALWIRE_MATRIX=some/dir adds the envelopes that others have sealed there.
 set -euo pipefail
+mkdir -p "${1:?where to}"
+out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
-out=${1:?where to}
 root=$(cd ../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 
