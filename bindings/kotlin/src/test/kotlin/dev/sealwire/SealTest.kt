@@ -368,6 +368,25 @@ class SealTest {
         val envelope = sealInBackground(note, bob.recipient, context, sign = alice)
         val wider = rewrapInBackground(envelope, bob, context, bob.recipient + carol.recipient)
         assertEquals(alice.signer, openInBackground(wider, carol, context).signer)
+        val anew = resealInBackground(wider, bob, context, bob.recipient, sign = bob, part = "", expect = listOf(alice.signer))
+        assertEquals(bob.signer, openInBackground(anew, bob, context).signer)
+        assertCode("NotRecipient") { open(anew, carol, context) }
+        val parts = sealPartsInBackground(mapOf("name" to note), bob.recipient, context, sign = alice)
+        val body = parts.bodies.getValue("name")
+        val header = rewrapHeaderInBackground(parts.header, body.copyOf(56), bob, context, carol.recipient, part = "name")
+        assertContentEquals(note, openDetachedInBackground(header, body, carol, context, listOf(alice.signer), "name").plaintext)
+    }
+
+    @Test
+    fun `all that seals and opens is there for the background, with the same parameters`() {
+        fun of(file: String) = Class.forName("dev.sealwire.$file").methods.filter { '$' !in it.name }
+        val results = listOf(ByteArray::class.java, Opened::class.java, SealedParts::class.java)
+        val seals = of("SealKt").filter { it.returnType in results && SealContext::class.java in it.parameterTypes }
+        // The compiler puts a hash behind the name of a function with a `ULong`.
+        val plain = seals.associate { "${it.name.substringBefore('-')}InBackground" to it.parameterTypes.toList() }
+        assertEquals(7, plain.size)
+        val background = of("BackgroundKt").filter { "InBackground" in it.name }
+        assertEquals(plain, background.associate { it.name.substringBefore('-') to it.parameterTypes.toList().dropLast(1) })
     }
 
     @Test
