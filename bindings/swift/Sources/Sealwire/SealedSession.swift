@@ -246,7 +246,11 @@ extension SealedSession {
             let status = UInt16(clamping: response.statusCode)
             var step = try crossing { try call.answered(status: status, fields: receivedFields(response), redirected: redirected) }
             while case .read = step {
-                if let piece = try await arrivals.piece() {
+                if !call.wantsMore() {
+                    // What is refused already may have no end.
+                    arrivals.cancel()
+                    step = try crossing { try call.finish(now: now()) }
+                } else if let piece = try await arrivals.piece() {
                     step = try crossing { try call.read(piece: try lent(piece)) }
                 } else {
                     step = try crossing { try call.finish(now: now()) }
