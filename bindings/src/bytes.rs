@@ -5,42 +5,63 @@
 
 use uniffi::deps::anyhow::{Result, bail};
 use uniffi::{FfiConverter, MetadataBuffer, RustBuffer, TypeId};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that cross the boundary as one run. Secret ones, and all that come in, are wiped on drop.
 pub struct Bytes {
-    bytes: Vec<u8>,
+    /// The length as uniffi writes it, then the bytes: nothing has to be moved on the way out.
+    framed: Vec<u8>,
     secret: bool,
 }
 
+/// How many bytes the length takes.
+pub const FRAME: usize = 4;
+
 impl Bytes {
-    /// A payload, which has to fit into one piece of every language.
-    pub fn payload(bytes: Vec<u8>) -> crate::error::Result<Self> {
-        if i32::try_from(bytes.len()).is_err() {
-            return Err(sealwire::Error::TooLarge("2 GiB in one piece: use a stream").into());
+    /// What stands behind [`FRAME`] bytes of room. A payload has to fit into one piece of every language.
+    pub fn framed(mut framed: Vec<u8>) -> crate::error::Result<Self> {
+        let len = i32::try_from(framed.len().saturating_sub(FRAME))
+            .map_err(|_| sealwire::Error::TooLarge("2 GiB in one piece: use a stream"))?;
+        match framed.first_chunk_mut() {
+            Some(room) => *room = len.to_be_bytes(),
+            None => framed = vec![0; FRAME],
         }
-        Ok(bytes.into())
+        Ok(Self { framed, secret: false })
+    }
+
+    /// What `fill` appends, and what it gives back; `len` bytes are expected.
+    pub fn filled<T>(
+        len: usize,
+        fill: impl FnOnce(&mut Vec<u8>) -> sealwire::Result<T>,
+    ) -> crate::error::Result<(Self, T)> {
+        let mut framed = Zeroizing::new(Vec::with_capacity(FRAME.saturating_add(len)));
+        framed.resize(FRAME, 0);
+        let filled = fill(&mut framed)?;
+        Ok((Self::framed(std::mem::take(&mut framed))?, filled))
+    }
+
+    /// A payload that was made elsewhere.
+    pub fn payload(mut bytes: Vec<u8>) -> crate::error::Result<Self> {
+        bytes.splice(0..0, [0; FRAME]);
+        Self::framed(bytes)
     }
 
     /// What its owner asked to see.
     pub fn secret(bytes: &[u8]) -> Self {
-        Self { bytes: bytes.to_vec(), secret: true }
+        let mut bytes = Self::from(bytes);
+        bytes.secret = true;
+        bytes
     }
 
     pub fn as_slice(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// See [`Bytes::payload`]: everything else is small.
-    fn len(&self) -> [u8; 4] {
-        i32::try_from(self.bytes.len()).unwrap_or_default().to_be_bytes()
+        self.framed.get(FRAME..).unwrap_or_default()
     }
 }
 
 impl Drop for Bytes {
     fn drop(&mut self) {
         if self.secret {
-            self.bytes.zeroize();
+            self.framed.zeroize();
         }
     }
 }
@@ -51,15 +72,17 @@ impl std::fmt::Debug for Bytes {
     }
 }
 
-impl From<Vec<u8>> for Bytes {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, secret: false }
+/// Small ones: what may be long is a [`Bytes::payload`].
+impl From<&[u8]> for Bytes {
+    fn from(bytes: &[u8]) -> Self {
+        let len = i32::try_from(bytes.len()).unwrap_or_default().to_be_bytes();
+        Self { framed: [&len, bytes].concat(), secret: false }
     }
 }
 
-impl From<&[u8]> for Bytes {
-    fn from(bytes: &[u8]) -> Self {
-        bytes.to_vec().into()
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        bytes.as_slice().into()
     }
 }
 
@@ -72,17 +95,19 @@ unsafe impl FfiConverter<crate::UniFfiTag> for Bytes {
     const TYPE_ID_META: MetadataBuffer = <Vec<u8> as TypeId<crate::UniFfiTag>>::TYPE_ID_META;
 
     fn lower(mut bytes: Self) -> RustBuffer {
-        let len = bytes.len();
-        let mut buffer = if bytes.secret { bytes.bytes.clone() } else { std::mem::take(&mut bytes.bytes) };
-        // In place: no second buffer of a payload's size.
-        buffer.splice(0..0, len);
-        RustBuffer::from_vec(buffer)
+        RustBuffer::from_vec(match bytes.secret {
+            true => bytes.framed.clone(),
+            false => std::mem::take(&mut bytes.framed),
+        })
     }
 
-    fn write(bytes: Self, buffer: &mut Vec<u8>) {
-        buffer.reserve(4 + bytes.bytes.len());
-        buffer.extend_from_slice(&bytes.len());
-        buffer.extend_from_slice(&bytes.bytes);
+    fn write(mut bytes: Self, buffer: &mut Vec<u8>) {
+        if buffer.is_empty() && !bytes.secret {
+            // The first field of a record becomes its buffer: `Opened`, whose payload is not copied once more.
+            *buffer = std::mem::take(&mut bytes.framed);
+        } else {
+            buffer.extend_from_slice(&bytes.framed);
+        }
     }
 
     fn try_lift(buffer: RustBuffer) -> Result<Self> {
@@ -93,7 +118,7 @@ unsafe impl FfiConverter<crate::UniFfiTag> for Bytes {
     }
 
     fn try_read(buffer: &mut &[u8]) -> Result<Self> {
-        let Some((len, rest)) = buffer.split_first_chunk::<4>() else { bail!("too few bytes") };
+        let Some((len, rest)) = buffer.split_first_chunk::<FRAME>() else { bail!("too few bytes") };
         let len = usize::try_from(i32::from_be_bytes(*len))?;
         let Some((bytes, rest)) = rest.split_at_checked(len) else { bail!("too few bytes") };
         *buffer = rest;
@@ -118,6 +143,25 @@ mod tests {
             assert_eq!(ours, theirs);
             let read = <Bytes as Lift<UniFfiTag>>::try_lift(uniffi::RustBuffer::from_vec(theirs)).unwrap();
             assert_eq!(read.as_slice(), content);
+        }
+    }
+
+    /// So does a record whose first field it is, and one in whose midst it is.
+    #[test]
+    fn it_is_written_like_a_vector_anywhere() {
+        for front in [&b""[..], b"front"] {
+            for content in [vec![], vec![7; 300]] {
+                let (mut ours, mut theirs) = (front.to_vec(), front.to_vec());
+                <Bytes as Lower<UniFfiTag>>::write(Bytes::payload(content.clone()).unwrap(), &mut ours);
+                <Vec<u8> as Lower<UniFfiTag>>::write(content.clone(), &mut theirs);
+                assert_eq!(ours, theirs);
+                let (filled, ()) = Bytes::filled(0, |out| {
+                    out.extend_from_slice(&content);
+                    Ok(())
+                })
+                .unwrap();
+                assert_eq!(filled.as_slice(), content);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::message::{Field, fields, headers};
 use crate::observe::{Observer, Watched};
 use crate::seal::{About, SealContext, signer_text};
 use crate::store::{Outside, SecretStore};
-use crate::stream::lock;
+use crate::stream::{Flow, lock};
 use sealwire::http::{
     Answered, Awaiting, CallReport, Carriage, InPlace, KeyConfig, LastSeen, Outcome, PassingBody,
     ReceivedList, Receiving, RequestBodySealer, SealedResource, Sending, SendingBody, ServicePins, Target,
@@ -349,18 +349,15 @@ impl Call {
     pub fn pass(&self, piece: &[u8]) -> Result<Bytes> {
         let mut state = lock(&self.state);
         let State::Passing(mut body) = take(&mut *state) else { return Ok(out_of_turn()?) };
-        let mut content = Vec::new();
-        body.push(piece, &mut content)?;
+        let (content, ()) = Bytes::filled(piece.len(), |content| body.push(piece, content))?;
         *state = State::Passing(body);
-        Bytes::payload(content)
+        Ok(content)
     }
 
     /// Only after this is it certain that nothing was cut off.
     pub fn pass_end(&self) -> Result<Bytes> {
         let State::Passing(body) = take(&mut *lock(&self.state)) else { return Ok(out_of_turn()?) };
-        let mut content = Vec::new();
-        body.finish(&mut content)?;
-        Bytes::payload(content)
+        Ok(Bytes::filled(0, |content| body.finish(content))?.0)
     }
 
     /// The next item, opened; nothing at the end.
@@ -429,7 +426,7 @@ impl Call {
                 let (body, upload) = match body {
                     SendingBody::Whole(body) => (body, None),
                     SendingBody::Streamed { front, sealer } => {
-                        (front, Some(Arc::new(Upload(Mutex::new(Some(sealer))))))
+                        (front, Some(Arc::new(Upload(Flow::new(sealer)))))
                     }
                 };
                 let (method, url) = (head.method.as_str().into(), head.target.url());
@@ -481,24 +478,16 @@ fn out_of_turn<T>() -> sealwire::Result<T> {
 
 /// Seals a body while it is sent.
 #[derive(uniffi::Object)]
-pub struct Upload(Mutex<Option<RequestBodySealer>>);
+pub struct Upload(Flow<RequestBodySealer>);
 
 #[uniffi::export]
 impl Upload {
     pub fn push(&self, piece: &[u8]) -> Result<Bytes> {
-        let mut held = lock(&self.0);
-        let Some(mut sealer) = held.take() else { return Ok(out_of_turn()?) };
-        let mut sealed = Vec::new();
-        sealer.push(piece, &mut sealed)?;
-        *held = Some(sealer);
-        Bytes::payload(sealed)
+        self.0.push(piece.len(), |sealer, sealed| sealer.push(piece, sealed))
     }
 
     /// Without it, which is not sent if the app's own stream fails, the service says `Truncated`.
     pub fn finish(&self) -> Result<Bytes> {
-        let Some(sealer) = lock(&self.0).take() else { return Ok(out_of_turn()?) };
-        let mut sealed = Vec::new();
-        sealer.finish(&mut sealed)?;
-        Bytes::payload(sealed)
+        self.0.finish(|sealer, sealed| sealer.finish(sealed))
     }
 }

@@ -7,7 +7,7 @@ use crate::keys::{Identity, Kem};
 use crate::message::{Field, Message, fields, headers};
 use crate::observe::{Observer, Watched};
 use crate::store::{Outside, SecretStore};
-use crate::stream::lock;
+use crate::stream::{Flow, lock};
 use sealwire::http::{
     Admitted, Answer, Arrived, Arriving, BodySealer, Check, ContentOpener, Entering, ExchangeService, Form,
     Headers, KeyId, OriginPolicy, Progress, Refusal, ReplayCache, ReplayId, RequestVerifier, ResponseHead,
@@ -444,22 +444,19 @@ impl Passage {
 
     /// Opens the next piece of what follows of the body.
     pub fn rest(&self, piece: &[u8], now: u64) -> Result<Bytes> {
-        let mut content = Vec::new();
         let mut state = lock(&self.state);
         let State::Inside { rest, .. } = &mut *state else { return out_of_turn() };
         let Some(mut opener) = rest.take() else { return out_of_turn() };
-        opener.push(piece, now, &mut content)?;
+        let (content, ()) = Bytes::filled(piece.len(), |content| opener.push(piece, now, content))?;
         *rest = Some(opener);
-        Bytes::payload(content)
+        Ok(content)
     }
 
     /// Only after this is it certain that nothing was cut off.
     pub fn rest_end(&self, now: u64) -> Result<Bytes> {
-        let mut content = Vec::new();
         let State::Inside { rest, .. } = &mut *lock(&self.state) else { return out_of_turn() };
         let Some(opener) = rest.take() else { return out_of_turn() };
-        opener.finish(now, &mut content)?;
-        Bytes::payload(content)
+        Ok(Bytes::filled(0, |content| opener.finish(now, content))?.0)
     }
 
     /// Seals an answer as a whole. Of an answer whose head cannot be sealed it is a 500.
@@ -480,7 +477,7 @@ impl Passage {
             return Ok(Streamed { answer: Message::new(&sealed.head, sealed.body)?, body: None });
         };
         let (sealed, body) = sealer.stream(head)?;
-        let body = Some(Arc::new(BodySealing(Mutex::new(Some(body)))));
+        let body = Some(Arc::new(BodySealing(Flow::new(body))));
         Ok(Streamed { answer: Message::new(&sealed.head, sealed.body)?, body })
     }
 
@@ -566,23 +563,16 @@ fn response_head(status: u16, fields: &[Field]) -> sealwire::Result<ResponseHead
 
 /// Seals an answer's body while it is made.
 #[derive(uniffi::Object)]
-pub struct BodySealing(Mutex<Option<BodySealer>>);
+pub struct BodySealing(Flow<BodySealer>);
 
 #[uniffi::export]
 impl BodySealing {
     pub fn push(&self, piece: &[u8]) -> Result<Bytes> {
-        let mut held = lock(&self.0);
-        let mut sealer = held.take().ok_or(OUT_OF_TURN)?;
-        let mut sealed = Vec::new();
-        sealer.push(piece, &mut sealed)?;
-        *held = Some(sealer);
-        Bytes::payload(sealed)
+        self.0.push(piece.len(), |sealer, sealed| sealer.push(piece, sealed))
     }
 
     pub fn finish(&self) -> Result<Bytes> {
-        let mut sealed = Vec::new();
-        lock(&self.0).take().ok_or(OUT_OF_TURN)?.finish(&mut sealed)?;
-        Bytes::payload(sealed)
+        self.0.finish(|sealer, sealed| sealer.finish(sealed))
     }
 }
 

@@ -5,13 +5,40 @@ use crate::error::Result;
 use crate::seal::{About, Opened, Opener, Sealer};
 use sealwire::{BODY_HEAD_LEN, Error};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use zeroize::Zeroizing;
 
 /// The last step takes the stream away, and so does one that fails.
 const OVER: Error = Error::Misuse("the stream has ended or failed before");
 
+/// What is pushed through until its last step, or one that fails, takes it away.
+pub(crate) struct Flow<T>(Mutex<Option<T>>);
+
+impl<T> Flow<T> {
+    pub(crate) fn new(stream: T) -> Self {
+        Self(Mutex::new(Some(stream)))
+    }
+
+    /// What a step with a piece of this length appends.
+    pub(crate) fn push(
+        &self,
+        len: usize,
+        step: impl FnOnce(&mut T, &mut Vec<u8>) -> sealwire::Result<()>,
+    ) -> Result<Bytes> {
+        let mut held = lock(&self.0);
+        let mut stream = held.take().ok_or(OVER)?;
+        let (bytes, ()) = Bytes::filled(len + len / 512, |out| step(&mut stream, out))?;
+        *held = Some(stream);
+        Ok(bytes)
+    }
+
+    /// What the last step appends.
+    pub(crate) fn finish(&self, step: impl FnOnce(T, &mut Vec<u8>) -> sealwire::Result<()>) -> Result<Bytes> {
+        let stream = lock(&self.0).take().ok_or(OVER)?;
+        Ok(Bytes::filled(0, |out| step(stream, out))?.0)
+    }
+}
+
 #[derive(uniffi::Object)]
-pub struct SealStream(Mutex<Option<sealwire::SealStream>>);
+pub struct SealStream(Flow<sealwire::SealStream>);
 
 #[uniffi::export]
 impl SealStream {
@@ -23,27 +50,20 @@ impl SealStream {
             Some(len) => sealwire::SealStream::with_len(&sealer, len)?,
             None => sealwire::SealStream::new(&sealer)?,
         };
-        Ok(Self(Mutex::new(Some(stream))))
+        Ok(Self(Flow::new(stream)))
     }
 
     /// The envelope's length, if the payload's was given.
     pub fn sealed_len(&self) -> Result<Option<u64>> {
-        Ok(lock(&self.0).as_ref().ok_or(OVER)?.sealed_len()?)
+        Ok(lock(&self.0.0).as_ref().ok_or(OVER)?.sealed_len()?)
     }
 
     pub fn push(&self, plaintext: &[u8]) -> Result<Bytes> {
-        let mut held = lock(&self.0);
-        let mut stream = held.take().ok_or(OVER)?;
-        let mut sealed = Vec::with_capacity(plaintext.len() + plaintext.len() / 512);
-        stream.push(plaintext, &mut sealed)?;
-        *held = Some(stream);
-        Bytes::payload(sealed)
+        self.0.push(plaintext.len(), |stream, sealed| stream.push(plaintext, sealed))
     }
 
     pub fn finish(&self) -> Result<Bytes> {
-        let mut sealed = Vec::new();
-        lock(&self.0).take().ok_or(OVER)?.finish(&mut sealed)?;
-        Bytes::payload(sealed)
+        self.0.finish(|stream, sealed| stream.finish(sealed))
     }
 }
 
@@ -65,27 +85,29 @@ impl OpenStream {
 
     /// Every piece is authenticated, but comes before the end was seen.
     pub fn push(&self, sealed: &[u8]) -> Result<Bytes> {
-        let mut plaintext = Zeroizing::new(Vec::with_capacity(sealed.len()));
         let mut phase = lock(&self.0);
-        *phase = match std::mem::replace(&mut *phase, Phase::Over) {
-            Phase::Header { opener, mut received } => {
-                received.extend_from_slice(sealed);
-                match sealwire::header_len(&received)?.and_then(|len| received.split_at_checked(len)) {
-                    None => Phase::Header { opener, received },
-                    Some((header, body)) => {
-                        let mut stream = sealwire::OpenStream::detached(header, &opener.opener())?;
-                        stream.push(body, &mut plaintext)?;
-                        Phase::Body(Box::new(stream))
+        let (plaintext, after) = Bytes::filled(sealed.len(), |plaintext| {
+            Ok(match std::mem::replace(&mut *phase, Phase::Over) {
+                Phase::Header { opener, mut received } => {
+                    received.extend_from_slice(sealed);
+                    match sealwire::header_len(&received)?.and_then(|len| received.split_at_checked(len)) {
+                        None => Phase::Header { opener, received },
+                        Some((header, body)) => {
+                            let mut stream = sealwire::OpenStream::detached(header, &opener.opener())?;
+                            stream.push(body, plaintext)?;
+                            Phase::Body(Box::new(stream))
+                        }
                     }
                 }
-            }
-            Phase::Body(mut stream) => {
-                stream.push(sealed, &mut plaintext)?;
-                Phase::Body(stream)
-            }
-            Phase::Over => return Err(OVER.into()),
-        };
-        Bytes::payload(std::mem::take(&mut plaintext))
+                Phase::Body(mut stream) => {
+                    stream.push(sealed, plaintext)?;
+                    Phase::Body(stream)
+                }
+                Phase::Over => return Err(OVER),
+            })
+        })?;
+        *phase = after;
+        Ok(plaintext)
     }
 
     /// Nothing before the header was opened.
@@ -98,13 +120,13 @@ impl OpenStream {
 
     /// The rest of the payload, and who signed all of it.
     pub fn finish(&self) -> Result<Opened> {
-        let mut plaintext = Zeroizing::new(Vec::new());
-        let finished = match std::mem::replace(&mut *lock(&self.0), Phase::Over) {
+        let phase = std::mem::replace(&mut *lock(&self.0), Phase::Over);
+        let (plaintext, finished) = Bytes::filled(0, |plaintext| match phase {
             Phase::Header { .. } => Err(Error::Truncated),
-            Phase::Body(stream) => stream.finish(&mut plaintext),
+            Phase::Body(stream) => stream.finish(plaintext),
             Phase::Over => Err(OVER),
-        }?;
-        Opened::new(std::mem::take(&mut plaintext), finished)
+        })?;
+        Ok(Opened::new(plaintext, finished))
     }
 }
 

@@ -146,8 +146,17 @@ impl Sealer<'_> {
     /// # Errors
     /// See [`Sealer::seal`]. The buffer's content is then unspecified, and never plaintext.
     pub fn seal_into(&self, plaintext: &[u8], envelope: &mut Vec<u8>) -> Result<()> {
+        self.seal_behind(0, plaintext, envelope)
+    }
+
+    /// Like [`Sealer::seal_into`], with `room` bytes in front of the envelope for the caller to fill: a length, a type. What is in
+    /// them is unspecified.
+    ///
+    /// # Errors
+    /// See [`Sealer::seal_into`].
+    pub fn seal_behind(&self, room: usize, plaintext: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let begun = self.begin(self.pads(plaintext.len() as u64))?;
-        seal_body(&begun, self.part, plaintext, &begun.header, envelope)
+        seal_body(&begun, self.part, plaintext, room, &begun.header, out)
     }
 
     /// Seals several payloads under one header: the fields of a document, the pages of a file.
@@ -166,7 +175,7 @@ impl Sealer<'_> {
         let begun = self.begin(self.pads(longest as u64))?;
         let seal_one = |(name, payload): &(&str, &[u8])| {
             let mut body = Vec::new();
-            seal_body(&begun, name, payload, &[], &mut body).map(|()| body)
+            seal_body(&begun, name, payload, 0, &[], &mut body).map(|()| body)
         };
         let bodies = parts.iter().map(seal_one).collect::<Result<_>>()?;
         Ok(SealedParts { header: begun.header, bodies })
@@ -199,18 +208,27 @@ impl Sealer<'_> {
     }
 }
 
-/// Writes `front`, then the body of `payload`, into `out`.
-fn seal_body(begun: &Begun, part: &str, payload: &[u8], front: &[u8], out: &mut Vec<u8>) -> Result<()> {
+/// Writes `front`, then the body of `payload`, into `out`, behind `room` bytes.
+fn seal_body(
+    begun: &Begun,
+    part: &str,
+    payload: &[u8],
+    room: usize,
+    front: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let (head, key, signer) = begun.body(part)?;
     let signature = signer.sign(|| sha256(&[payload]));
     let signature = signature.as_ref().map_or(&[][..], |signature| signature);
     let closing = begun.layout.closing(payload.len() as u64, signature)?;
     let sealed = usize::try_from(sealed_len((payload.len() + closing.len()) as u64)?)
         .map_err(|_| Error::TooLarge("a payload for this machine's memory: use a stream"))?;
-    let chunks_start = front.len() + HEAD_LEN;
-    set_len(out, chunks_start + sealed);
+    let chunks_start = room.saturating_add(front.len() + HEAD_LEN);
+    let len =
+        chunks_start.checked_add(sealed).ok_or(Error::TooLarge("a payload for this machine's memory"))?;
+    set_len(out, len);
     let (start, chunks) = out.split_at_mut(chunks_start);
-    let (front_room, head_room) = start.split_at_mut(front.len());
+    let (front_room, head_room) = start.split_at_mut(room).1.split_at_mut(front.len());
     front_room.copy_from_slice(front);
     head_room.copy_from_slice(&head);
     key.cipher().seal_run(0, chunks, |offset, text| copy_from_both(payload, &closing, offset, text))
@@ -252,11 +270,19 @@ impl Opener<'_> {
     /// # Errors
     /// See [`Opener::open`]. The buffer is then wiped and empty.
     pub fn open_into(&self, envelope: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
+        self.open_behind(0, envelope, plaintext)
+    }
+
+    /// Like [`Opener::open_into`], with `room` bytes in front of the payload for the caller to fill. What is in them is unspecified.
+    ///
+    /// # Errors
+    /// See [`Opener::open_into`].
+    pub fn open_behind(&self, room: usize, envelope: &[u8], out: &mut Vec<u8>) -> Result<Finished> {
         let opened = Header::parse(envelope).and_then(|header| {
-            self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), plaintext)
+            self.open_body(&header, envelope.get(header.len()..).unwrap_or_default(), room, out)
         });
         if opened.is_err() {
-            plaintext.zeroize();
+            out.zeroize();
         }
         opened
     }
@@ -267,21 +293,29 @@ impl Opener<'_> {
     /// See [`Opener::open`]; [`Error::Malformed`] if something follows the header.
     pub fn open_detached(&self, header: &[u8], body: &[u8]) -> Result<Opened> {
         let mut plaintext = Zeroizing::new(Vec::new());
-        let Finished { signer, about } = self.open_body(&whole_header(header)?, body, &mut plaintext)?;
+        let Finished { signer, about } = self.open_body(&whole_header(header)?, body, 0, &mut plaintext)?;
         Ok(Opened { plaintext: std::mem::take(&mut plaintext), signer, about })
     }
 
-    /// On an error `plaintext` may hold what was not verified: the caller wipes it.
-    fn open_body(&self, header: &Header<'_>, body: &[u8], plaintext: &mut Vec<u8>) -> Result<Finished> {
+    /// On an error `out` may hold what was not verified: the caller wipes it.
+    fn open_body(
+        &self,
+        header: &Header<'_>,
+        body: &[u8],
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Finished> {
         let unlocked = self.begin(header)?;
         let (head, chunks) = body.split_first_chunk::<HEAD_LEN>().ok_or(Error::Truncated)?;
         let total = plain_len(chunks.len() as u64)?;
         unlocked.layout.check_total(total)?;
         let cipher = unlocked.body(head)?.cipher();
-        set_len(plaintext, usize::try_from(total).map_err(|_| Error::TooLarge("a body"))?);
+        let len = usize::try_from(total).ok().and_then(|total| total.checked_add(room));
+        set_len(out, len.ok_or(Error::TooLarge("a body"))?);
+        let plaintext = out.get_mut(room..).unwrap_or_default();
         cipher.open_run(0, chunks, plaintext)?;
         let (payload_len, signer) = verify_plaintext(&unlocked, plaintext)?;
-        plaintext.truncate(payload_len);
+        out.truncate(room + payload_len);
         Ok(Finished { signer, about: unlocked.about })
     }
 

@@ -177,6 +177,25 @@ fn long_payloads_on_all_cores() {
 }
 
 #[test]
+fn room_in_front_is_the_callers() {
+    let context = note("6");
+    let sealer = Sealer::new(&context).to(ALICE.recipient());
+    for payload in [&b""[..], b"hello", &[7; 40_000]] {
+        // A buffer that held something, and one that has no room.
+        for mut buffer in [vec![9; 100_000], Vec::new()] {
+            sealer.seal_behind(5, payload, &mut buffer).unwrap();
+            let envelope = buffer[5..].to_vec();
+            assert_eq!(open(&envelope, &*ALICE, &context).unwrap().plaintext, payload);
+            Opener::new(&*ALICE, &context).open_behind(3, &envelope, &mut buffer).unwrap();
+            assert_eq!(&buffer[3..], payload);
+            assert!(Opener::new(&*BOB, &context).open_behind(3, &envelope, &mut buffer).is_err());
+            assert!(buffer.is_empty());
+        }
+    }
+    assert_eq!(sealer.seal_behind(usize::MAX, b"x", &mut Vec::new()).unwrap_err().code(), "TooLarge");
+}
+
+#[test]
 fn resealing_changes_the_key_and_keeps_what_was_said() {
     let context = note("5");
     let sealer = Sealer::new(&context).to(&[ALICE.recipient(), BOB.recipient()]).metadata("version", 1_u64);
