@@ -98,6 +98,14 @@ class Converter:
             buffer.free()
 
 
+def check_text(text: Any) -> None:
+    """Refuses a text that has no UTF-8 before anything is handed over: keys that were written in front of it would be nobody's to give up."""
+    if not isinstance(text, str):
+        raise TypeError(f"a text is wanted, not {type(text).__name__}")
+    if not text.isascii():
+        text.encode()
+
+
 #: What was generated, for the test that compares.
 GENERATED_BUILDER = ffi._UniffiRustBufferBuilder
 
@@ -105,3 +113,4 @@ ffi._uniffi_rust_call, ffi._uniffi_rust_call_with_error = rust_call, rust_call_w
 ffi._UniffiRustBufferBuilder = Builder
 ffi._UniffiConverterRustBuffer.lower = Converter.__dict__["lower"]
 ffi._UniffiConverterRustBuffer.lift = Converter.__dict__["lift"]
+ffi._UniffiFfiConverterString.check_lower = staticmethod(check_text)
