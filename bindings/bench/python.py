@@ -1,4 +1,4 @@
-"""What the boundary costs in Python: seal and open beside Rust, and beside Tink (hybrid HPKE), in one run.
+"""What the boundary costs in Python: seal and open beside Rust and Tink (hybrid HPKE), exchanges beside hpke-http, in one run.
 
     python bindings/bench/python.py            prints the table
     python bindings/bench/python.py --quick    runs everything for an instant, to see that it runs
@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import tink
+from exchanges import exchanges
 from tink import hybrid
 
 from sealwire import Identity, Kem, SealContext, open, seal
@@ -50,12 +51,27 @@ def main() -> None:
     for what, by in runs.items():
         ours, theirs, core = (statistics.median(by[who]) for who in ("python", "tink", "rust"))
         lines.append(f"| {what} | {core:.1f} µs | {ours:.1f} µs | {ours / core:.2f} | {theirs:.1f} µs | {theirs / ours:.2f} |")
+    exchanged = [
+        "| what | plain | X-Wing | X25519 | hpke-http | times faster, X-Wing | X25519 |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for what, took in exchanges(seconds, rounds).items():
+        plain = f"{took['plain']:.0f} µs" if "plain" in took else ""
+        x_wing, x25519, theirs = took["x-wing"], took["x25519"], took["hpke-http"]
+        exchanged.append(
+            f"| {what} | {plain} | {x_wing:.0f} µs | {x25519:.0f} µs | {theirs:.0f} µs | {theirs / x_wing:.2f} | {theirs / x25519:.2f} |"
+        )
     cpu = next((line.split(": ", 1)[1] for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
     text = (
         f"### Python\n\nMade by `python bindings/bench/python.py --write`: medians of {rounds} rounds, in turn. {cpu}; "
-        f"CPython {platform.python_version()}, sealwire {version('sealwire')}, tink {version('tink')}.\nOurs is from the options on, and for X-Wing "
-        "(post-quantum) where nothing is said. Tink's is DHKEM(X25519, HKDF-SHA256) with AES-256-GCM: classical, to be compared with the X25519 rows; it "
-        "does not pad, and knows no chunks.\n\n" + "\n".join(lines) + "\n"
+        f"CPython {platform.python_version()}, sealwire {version('sealwire')}, tink {version('tink')}, hpke-http {version('hpke_http')}.\n\n"
+        "Ours is from the options on, and for X-Wing (post-quantum) where nothing is said. Tink's is DHKEM(X25519, HKDF-SHA256) with AES-256-GCM: "
+        "classical, to be compared with the X25519 rows; it does not pad, and knows no chunks.\n\n"
+        + "\n".join(lines)
+        + "\n\nExchanges: a request and its answer are sealed and opened, both ends in one process, the protocol by itself, and with httpx before an ASGI "
+        "app as in each README. hpke-http is DHKEM(X25519, HKDF-SHA256) with ChaCha20-Poly1305 and a secret that both ends share: classical, too.\n\n"
+        + "\n".join(exchanged)
+        + "\n"
     )
     print(text)
     if "--write" in sys.argv:

@@ -369,7 +369,9 @@ def opened_of(raw: ffi.Opened) -> Opened:
 
 def raw_readers(to: Readers, allow_classical: bool) -> ffi.Readers:
     """Who can open, for the library."""
-    readers = [to] if isinstance(to, (Recipient, Anonymous, Passphrase, SymmetricKey, KeyService)) else list(to)
+    # A list first: what is a key service takes Python a while to find out.
+    is_one = not isinstance(to, (list, tuple)) and isinstance(to, (Recipient, Anonymous, Passphrase, SymmetricKey, KeyService))
+    readers: list[Reader] = [to] if is_one else list(to)  # type: ignore[list-item, arg-type]
     return call(ffi.Readers, [_raw_reader(reader) for reader in readers], allow_classical)
 
 
