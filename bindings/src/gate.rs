@@ -431,6 +431,11 @@ impl Passage {
         self.take_step(arriving.finish(now).map_or_else(State::Refused, |arrived| checked(arrived, now)))
     }
 
+    /// Whether one of the verifier's keys has signed what is still to be read.
+    pub fn is_signed(&self) -> bool {
+        matches!(&*lock(&self.state), State::Body(arriving) if arriving.is_signed())
+    }
+
     /// What the replay cache said: true if the id was not there; without it the cache has failed, or refused what is too old for it.
     pub fn inserted(&self, fresh: Option<bool>, expired: bool, now: u64) -> Result<GateStep> {
         let State::Check(Check::Remember(remember)) = self.take() else { return out_of_turn() };
