@@ -151,7 +151,7 @@ public final class SealedService: Sendable {
     ///
     /// `stream` hands requests for these paths on while their body arrives. **The app then acts on a body that may turn out to be cut off**: it has to undo
     /// what it did if the body throws. `maxBody` is 8 MiB, unless told otherwise. `bodyTimeout` is how many seconds a body may take to arrive where it is
-    /// held, and each piece of one that streams; `memory` is how many bytes all bodies together may hold while they arrive, and what is above gets 503.
+    /// held, and each piece of one that streams; `memory` is how many bytes all bodies together may hold while they arrive, those that nobody signed half of it; what is above gets 503.
     /// `replayUnsigned` remembers what nobody signed apart from `replay`: **a cache that strangers can fill refuses everybody**.
     ///
     /// Throws `Malformed` for an origin or a pattern that is not one, and `Misuse` if the keys have a service.
@@ -303,8 +303,9 @@ public final class SealedService: Sendable {
     private func read(_ pieces: Once, into passage: SealwireRaw.Passage) async throws -> SealwireRaw.GateStep {
         try pieces.begin()
         let deadline = Date() + bodyTimeout
+        let isSigned = passage.isSigned()
         var held = 0
-        defer { memory.give(held) }
+        defer { memory.give(held, isSigned: isSigned) }
         while true {
             let piece: Data?
             do {
@@ -315,7 +316,7 @@ public final class SealedService: Sendable {
                 return try crossing { try passage.giveUp(why: why) }
             }
             guard let piece else { return try crossing { try passage.finish(now: now()) } }
-            guard memory.take(piece.count) else { return try crossing { try passage.giveUp(why: .memory) } }
+            guard memory.take(piece.count, isSigned: isSigned) else { return try crossing { try passage.giveUp(why: .memory) } }
             held += piece.count
             let step = try crossing { try passage.push(piece: try lent(piece), now: now()) }
             guard case .read = step else { return step }
@@ -378,27 +379,34 @@ private func streamed(_ passage: SealwireRaw.Passage, _ response: ServiceRespons
     return answer
 }
 
-/// How many bytes bodies may hold now.
+/// How many bytes bodies may hold now, all of them and those of strangers: of half of it they cannot keep known devices out.
 private final class Memory: @unchecked Sendable {
     private let lock = NSLock()
     private var left: Int
+    private var leftForStrangers: Int
 
     init(_ left: Int) {
         self.left = left
+        leftForStrangers = left / 2
     }
 
-    func take(_ count: Int) -> Bool {
+    func take(_ count: Int, isSigned: Bool) -> Bool {
         lock.lock()
         defer { lock.unlock() }
-        guard count <= left else { return false }
-        left -= count
+        guard count <= left, isSigned || count <= leftForStrangers else { return false }
+        add(-count, isSigned: isSigned)
         return true
     }
 
-    func give(_ count: Int) {
+    func give(_ count: Int, isSigned: Bool) {
         lock.lock()
         defer { lock.unlock() }
+        add(count, isSigned: isSigned)
+    }
+
+    private func add(_ count: Int, isSigned: Bool) {
         left += count
+        if !isSigned { leftForStrangers += count }
     }
 }
 

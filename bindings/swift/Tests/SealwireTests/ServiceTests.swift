@@ -77,7 +77,7 @@ final class ServiceTests: XCTestCase {
 
     func testWhatIsHeldHasItsLimits() async throws {
         struct Broken: Error {}
-        let service = try SealedService(origin: api, keys: .generate(), identity: identity, maxBody: 400_000, bodyTimeout: 0.5, memory: 200_000)
+        let service = try SealedService(origin: api, keys: .generate(), identity: identity, maxBody: 400_000, bodyTimeout: 0.5, memory: 400_000)
         let ask = { (sealed: ServiceRequest, body: ServiceBody) in
             try await service.handle(sealed.with(body)) { request, _ in ServiceResponse(status: 200, body: request.body) }.status
         }
