@@ -3,28 +3,30 @@
 //!     cargo run --release -p sealwire-bindings --example cost -- SECONDS
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
-use sealwire::{Identity, Opener, Recipients, SealContext, Sealer};
+use sealwire::{Identity, Kem, Opener, Recipients, SealContext, Sealer};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 fn main() {
     let seconds: f64 = std::env::args().nth(1).map_or(1.0, |text| text.parse().unwrap());
-    let identity = Identity::generate().unwrap();
     let context = SealContext::new("bench").field("1");
-    let recipients = || Recipients::new().recipient(identity.recipient());
     let mut all = Vec::new();
-    for (name, size) in [("1 KiB", 1 << 10), ("1 MiB", 1 << 20)] {
-        let payload = vec![7; size];
-        // As in every language: from the options on.
-        let seal = || Sealer::new(&context).to(recipients()).seal(&payload).unwrap();
-        let envelope = seal();
-        let open = || Opener::new(&identity, &context).open(&envelope).unwrap();
-        let measured = [
-            ("seal", micros(seconds, &|| drop(black_box(seal())))),
-            ("open", micros(seconds, &|| drop(black_box(open())))),
-        ];
-        for (verb, micros) in measured {
-            all.push(format!("\"{verb} {name}\": {micros:.2}"));
+    for (kem, class) in [(Kem::XWing, ""), (Kem::X25519, ", X25519")] {
+        let identity = Identity::generate_with(kem).unwrap();
+        let recipients = || Recipients::new().recipient(identity.recipient());
+        for (name, size) in [("1 KiB", 1 << 10), ("1 MiB", 1 << 20)] {
+            let payload = vec![7; size];
+            // As in every language: from the options on.
+            let seal = || Sealer::new(&context).to(recipients()).seal(&payload).unwrap();
+            let envelope = seal();
+            let open = || Opener::new(&identity, &context).open(&envelope).unwrap();
+            let measured = [
+                ("seal", micros(seconds, &|| drop(black_box(seal())))),
+                ("open", micros(seconds, &|| drop(black_box(open())))),
+            ];
+            for (verb, micros) in measured {
+                all.push(format!("\"{verb} {name}{class}\": {micros:.2}"));
+            }
         }
     }
     println!("{{{}}}", all.join(", "));

@@ -332,6 +332,11 @@ impl Call {
         })
     }
 
+    /// Whether anything counts of what is still to come of an answer. If not, `finish` at once: it may have no end.
+    pub fn wants_more(&self) -> bool {
+        matches!(&*lock(&self.state), State::Reading(receiving) if receiving.wants_more())
+    }
+
     pub fn read(&self, piece: &[u8]) -> Result<CallStep> {
         self.step(|state| match state {
             State::Reading(receiving) => receiving.push(piece).map(Next::from),

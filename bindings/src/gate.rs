@@ -28,6 +28,7 @@ enum Holder {
     Nobody,
 }
 
+const GONE: Error = Error::Misuse("these keys are gone");
 const WEEK: u64 = sealwire::http::MAX_KEY_LIFETIME;
 
 #[uniffi::export]
@@ -39,24 +40,29 @@ impl ServiceKeys {
     }
 
     pub fn save(&self, store: Arc<dyn SecretStore>, name: &str, now: u64) -> Result<()> {
-        Ok(self.with(|keys| keys.save(&Outside(store), name, now))??)
+        // Kept in memory first: an app's store may take its time, or ask for these keys, which answer requests meanwhile.
+        let kept = sealwire::MemoryStore::default();
+        self.read(|keys| keys.save(&kept, name, now))??;
+        let secret = sealwire::SecretStore::load(&kept, name)?;
+        let secret = secret.ok_or(Error::Store(std::io::ErrorKind::NotFound))?;
+        Ok(sealwire::SecretStore::save(&Outside(store), name, &secret)?)
     }
 
     /// In exactly one process, once a day.
     pub fn rotate(&self, now: u64) -> Result<()> {
-        Ok(self.with(|keys| keys.rotate(now))??)
+        Ok(self.change(|keys| keys.rotate(now))??)
     }
 
     /// Takes those that another process has rotated.
     pub fn reload(&self, store: Arc<dyn SecretStore>, name: &str, now: u64) -> Result<()> {
         let newer = sealwire::http::ServiceKeys::load(&Outside(store), name, now)?;
         let newer = newer.ok_or(Error::Store(std::io::ErrorKind::NotFound))?;
-        self.with(|keys| *keys = newer)
+        self.change(|keys| *keys = newer)
     }
 
     /// When the last of them runs out.
     pub fn expires(&self, now: u64) -> Result<Option<u64>> {
-        self.with(|keys| keys.expires(now))
+        self.read(|keys| keys.expires(now))
     }
 }
 
@@ -77,11 +83,19 @@ impl From<sealwire::http::ServiceKeys> for ServiceKeys {
 }
 
 impl ServiceKeys {
-    fn with<T>(&self, change: impl FnOnce(&mut sealwire::http::ServiceKeys) -> T) -> Result<T> {
+    fn read<T>(&self, read: impl FnOnce(&sealwire::http::ServiceKeys) -> T) -> Result<T> {
+        match &*lock(&self.0) {
+            Holder::Own(keys) => Ok(read(keys)),
+            Holder::Service(service) => Ok(service.with_keys(read)),
+            Holder::Nobody => Err(GONE.into()),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut sealwire::http::ServiceKeys) -> T) -> Result<T> {
         match &mut *lock(&self.0) {
             Holder::Own(keys) => Ok(change(keys)),
             Holder::Service(service) => Ok(service.change_keys(change)),
-            Holder::Nobody => Err(Error::Misuse("these keys are gone").into()),
+            Holder::Nobody => Err(GONE.into()),
         }
     }
 
@@ -415,6 +429,11 @@ impl Passage {
     pub fn finish(&self, now: u64) -> Result<GateStep> {
         let State::Body(arriving) = self.take() else { return out_of_turn() };
         self.take_step(arriving.finish(now).map_or_else(State::Refused, |arrived| checked(arrived, now)))
+    }
+
+    /// Whether one of the verifier's keys has signed what is still to be read.
+    pub fn is_signed(&self) -> bool {
+        matches!(&*lock(&self.state), State::Body(arriving) if arriving.is_signed())
     }
 
     /// What the replay cache said: true if the id was not there; without it the cache has failed, or refused what is too old for it.

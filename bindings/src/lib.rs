@@ -13,6 +13,7 @@ mod gate;
 mod keys;
 mod message;
 mod observe;
+mod once;
 mod request;
 mod seal;
 mod store;

@@ -21,7 +21,7 @@ let boundary = Target.binaryTarget(name: "sealwireFFI", path: "SealwireFFI.xcfra
 
 let package = Package(
     name: "sealwire",
-    platforms: [.macOS(.v12), .iOS(.v15), .tvOS(.v15), .watchOS(.v8)],
+    platforms: [.macOS(.v12), .iOS(.v15)],
     products: [.library(name: "Sealwire", targets: ["Sealwire"])],
     targets: [
         boundary,

@@ -5,8 +5,9 @@
 #
 # Needs: a Rust toolchain, and a C compiler. No Swift. SEALWIRE_MATRIX=some/dir adds the envelopes that others have sealed there.
 set -euo pipefail
+mkdir -p "${1:?where to}"
+out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
-out=${1:?where to}
 root=$(cd ../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 
@@ -24,6 +25,20 @@ mkdir -p "$out/Tests/SealwireTests/Matrix"
 cp -r "$root/tests/vectors/envelope" "$out/Tests/SealwireTests/Vectors"
 cp "$root/tests/matrix/cases.json" "$out/Tests/SealwireTests/"
 [ -z "${SEALWIRE_MATRIX:-}" ] || cp "$SEALWIRE_MATRIX"/*.json "$out/Tests/SealwireTests/Matrix/"
+# Every block of Swift in the README, and what a diff leaves, is a method of `ReadmeTests`, which has what the block takes as given.
+awk '
+    /^```(swift|diff)$/ { inside = $1; count++; body = body "\n    func block" count "() async throws {\n"; next }
+    /^```/ && inside { inside = ""; body = body "    }\n"; next }
+    !inside || (inside ~ /diff/ && /^-/) { next }
+    inside ~ /diff/ { sub(/^[+ ]/, "") }
+    /^import / { imports[$2]; next }
+    { body = body "        " $0 "\n" }
+    END {
+        print "// What the README says, by package.sh."
+        for (name in imports) print "import " name
+        print "\nextension ReadmeTests {\n    static let count = " count "\n" body "}"
+    }
+' README.md >"$out/Tests/SealwireTests/ReadmeBlocks.swift"
 cp "$out.generated/SealwireFFI.swift" "$out/Sources/SealwireRaw/"
 cp "$out.generated/sealwireFFI.h" "$out/Sources/sealwireFFI/include/"
 cp "$out.generated/sealwireFFI.modulemap" "$out/Sources/sealwireFFI/include/module.modulemap"

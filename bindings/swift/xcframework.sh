@@ -5,8 +5,9 @@
 #
 # Needs: Xcode, and a Rust toolchain by rustup.
 set -euo pipefail
+mkdir -p "${1:?where to}"
+out=$(cd "$1" && pwd)
 cd "$(dirname "$0")"
-out=${1:?where to}
 root=$(cd ../.. && pwd)
 target=${CARGO_TARGET_DIR:-$root/target}
 export MACOSX_DEPLOYMENT_TARGET=12.0 IPHONEOS_DEPLOYMENT_TARGET=15.0

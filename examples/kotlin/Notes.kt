@@ -1,16 +1,13 @@
 package notes
 
-import dev.sealwire.Policy
-import dev.sealwire.okhttp.sealwire
 import okhttp3.OkHttpClient
 import okhttp3.Request
 import okhttp3.RequestBody.Companion.toRequestBody
 
-/** A client of a notes service: its origin and its pin, then what to note. Sealed by the two imports and the line that are marked in its README. */
+/** A client of a notes service: writes a note, and reads it again. */
 fun main(arguments: Array<String>) {
-    val (origin, pin, note) = arguments
+    val (origin, note) = arguments
     val http = OkHttpClient.Builder()
-        .sealwire(Policy(origin, pin))
         .build()
 
     val write = Request.Builder().url("$origin/notes/17").put(note.toRequestBody()).build()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from pyspark import Accumulator
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StringType, StructType
 
@@ -31,10 +32,13 @@ def context_of(table: str, id: int) -> SealContext:
     return SealContext("rows", table, id)
 
 
-def rewrapping(table: str, keys: str, to: list[Recipient]) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """What `mapInArrow` runs, once for each partition."""
+def rewrapping(
+    table: str, keys: str, to: list[Recipient], spent: Accumulator[float]
+) -> Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """What `mapInArrow` runs, once for each partition. It adds the seconds of processor that it took to `spent`."""
 
     def rewrap(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        started = time.process_time()
         # On the executor: an identity cannot be pickled, and so does not travel with the job.
         store = FileStore(keys, key=SymmetricKey.from_bytes(bytes.fromhex(os.environ["KEYS_KEY"])))
         identity = Identity.load(store, "old")
@@ -54,22 +58,33 @@ def rewrapping(table: str, keys: str, to: list[Recipient]) -> Callable[[Iterable
                     failures.append(failure)
                 arrays = [batch["id"], pa.array(headers, pa.binary()), batch["body"], pa.array(failures, pa.string())]
                 yield pa.RecordBatch.from_arrays(arrays, names=["id", "header", "body", "failure"])
+        spent.add(time.process_time() - started)
 
     return rewrap
 
 
 def main(table: str, source: str, target: str, keys: str, recipients: str) -> int:
     to = [Recipient.parse(line) for line in Path(recipients).read_text().split()]
-    spark = SparkSession.builder.appName("rewrap").getOrCreate()
-    cores = spark.sparkContext.defaultParallelism
-    rows = spark.read.parquet(source)
-    schema = StructType([*rows.select("id", "header", "body").schema.fields]).add("failure", StringType())
     started = time.monotonic()
-    rows.select("id", "header", "body").mapInArrow(rewrapping(table, keys, to), schema).write.mode("overwrite").parquet(target)
-    seconds = time.monotonic() - started
+    spark = SparkSession.builder.appName("rewrap").getOrCreate()
+    start = time.monotonic() - started
+    cores, spent = spark.sparkContext.defaultParallelism, spark.sparkContext.accumulator(0.0)
+    rows = spark.read.parquet(source).select("id", "header", "body")
+    schema = StructType([*rows.schema.fields]).add("failure", StringType())
+    rows.mapInArrow(rewrapping(table, keys, to, spent), schema).write.mode("overwrite").parquet(target)
+    seconds = time.monotonic() - started - start
     written = spark.read.parquet(target)
     count, failed = written.count(), written.where("failure is not null").count()
-    said = {"rows": count, "failed": failed, "seconds": round(seconds, 2), "cores": cores, "rows_per_second_per_core": round(count / seconds / cores)}
+    said = {
+        "rows": count,
+        "failed": failed,
+        "start_seconds": round(start, 1),
+        "seconds": round(seconds, 1),
+        "cores": cores,
+        "rows_per_second_per_core": round(count / seconds / cores),
+        "python_seconds": round(spent.value, 1),
+        "rows_per_python_second": round(count / spent.value) if spent.value > 0 else 0,
+    }
     print(json.dumps(said), flush=True)
     spark.stop()
     return 1 if failed else 0

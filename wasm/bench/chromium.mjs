@@ -5,18 +5,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { launch } from "../chromium.mjs";
 
 const here = new URL(".", import.meta.url).pathname;
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
 
-export async function inChromium(executablePath, { quick }, say) {
-  const { chromium } = await import("playwright-core");
+export async function inChromium({ quick }, say) {
   const folder = mkdtempSync(join(tmpdir(), "sealwire-bench-"));
   const server = await served(folder);
-  const browser = await chromium.launch({ executablePath, args: FLAGS });
+  const browser = await launch();
   try {
     const url = `http://localhost:${server.address().port}`;
     /** A page of its own, with nothing in its caches. */

@@ -4,12 +4,13 @@
 //   node wasm/bench/run.mjs --quick    runs everything once or twice, to see that it runs
 //   node wasm/bench/run.mjs --write    writes RESULTS.md too; only on a machine that does nothing else
 //
-// Needs wasm/build to have run, and Chromium (CHROMIUM, or /usr/bin/chromium); without it those tables are left out.
+// Needs wasm/build to have run, and Chromium (../chromium.mjs); without it those tables are left out.
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus, totalmem } from "node:os";
 import { gzipSync } from "node:zlib";
+import { executablePath } from "../chromium.mjs";
 import { inChromium } from "./chromium.mjs";
 
 const here = new URL(".", import.meta.url).pathname;
@@ -22,8 +23,7 @@ const sealwire = await import("../dist/esm/node.js");
 
 const say = (what) => process.stderr.write(`${what}\n`);
 const sections = [{ where: `Node ${process.versions.node}`, tables: await measure(sealwire, { quick }, say) }];
-const chromium = process.env.CHROMIUM ?? "/usr/bin/chromium";
-if (existsSync(chromium)) sections.push(await inChromium(chromium, { quick }, say));
+if (executablePath !== undefined) sections.push(await inChromium({ quick }, say));
 else if (process.env.CI === "true") throw new Error("no Chromium");
 else console.log("left out: Chromium is not installed");
 

@@ -1,16 +1,11 @@
 // The demo with its page, and people in Chromium. Screenshots go to .cache/screenshots/.
 
 import { spawn } from "node:child_process";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const SHOTS = `${ROOT}.cache/screenshots/`;
-const FLAGS = [
-  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-sync",
-];
 
 /** Starts the demo, and gives where its page is once its story is told. */
 export async function startDemo() {
@@ -34,13 +29,6 @@ export async function startDemo() {
     await ended;
   };
   return { url: report.page, folder: report.folder, stop };
-}
-
-/** Debian's Chromium, or the one that is named. */
-export function launch(options = {}) {
-  const known = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
-  const executablePath = process.env.CHROMIUM ?? known.find((path) => existsSync(path));
-  return chromium.launch({ executablePath, args: FLAGS, ...options });
 }
 
 /** A browser context that notes each violation of the page's policy, and each error that nobody caught. */

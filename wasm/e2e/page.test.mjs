@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync, readdirSync, rmSync } from "node:fs";
 import http from "node:http";
 import { after, before, test } from "node:test";
-import { Window, drawing, launch, newContext, startDemo } from "./demo.mjs";
+import { launch } from "../chromium.mjs";
+import { Window, drawing, newContext, startDemo } from "./demo.mjs";
 import { startProxy } from "./proxy.mjs";
 
 const SECRET = "Key: under the third stone.";

@@ -7,8 +7,8 @@ import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test as named } from "node:test";
-import { launch, open } from "./chromium.mjs";
-import { serve } from "./serve.mjs";
+import { launch } from "../chromium.mjs";
+import { open, serve } from "./serve.mjs";
 
 const here = import.meta.dirname;
 const tools = join(here, "node_modules", ".bin");
@@ -158,6 +158,21 @@ test("Node, ESM", () => equal(run("node", ["main.mjs"], project("node-esm")), "D
 test("Node, CommonJS", () => equal(run("node", ["main.cjs"], project("node-cjs")), "Dear Bob\n"));
 
 test("Node, a worker", () => equal(run("node", ["main.mjs"], project("node-worker")), "Dear Bob\n"));
+
+test("esbuild has nothing to warn of, for whatever it bundles", async () => {
+  const { build } = await import("esbuild");
+  const resolveDir = project("esbuild");
+  const contents = 'export * from "sealwire"; export * from "sealwire/server"; import "sealwire"; import "sealwire/server"; import "sealwire/inline";';
+  for (const platform of ["browser", "node", "neutral"]) {
+    for (const conditions of [[], ["worker"], ["workerd"], ["edge-light"], ["deno"]]) {
+      const { warnings } = await build({
+        stdin: { contents, resolveDir }, bundle: true, write: false, outdir: resolveDir, format: "esm", platform, conditions, external: ["node:*", "*.wasm?module"],
+        loader: { ".wasm": "copy" }, logLevel: "silent",
+      });
+      equal(warnings.map(({ text }) => text).join("\n"), "", `${platform} ${conditions}`);
+    }
+  }
+});
 
 test("the edge runtime: no files, no eval, nothing compiled while it runs", async () => {
   const folder = project("edge");

@@ -31,3 +31,14 @@ export async function serve(folder, { csp = CSP } = {}) {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return { url: `http://127.0.0.1:${server.address().port}`, requests, close: () => new Promise((resolve) => server.close(resolve)) };
 }
+
+/** A page that notes what goes wrong on it: errors, and violations of its content security policy. */
+export async function open(browser, url) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  const troubles = [];
+  page.on("pageerror", (error) => troubles.push(String(error)));
+  page.on("console", (message) => message.type() === "error" && troubles.push(message.text()));
+  await page.goto(url);
+  return { page, troubles, close: () => context.close() };
+}

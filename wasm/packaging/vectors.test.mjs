@@ -4,8 +4,8 @@ import { deepEqual, ok } from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { launch, open } from "./chromium.mjs";
-import { serve } from "./serve.mjs";
+import { launch } from "../chromium.mjs";
+import { open, serve } from "./serve.mjs";
 
 const root = join(import.meta.dirname, "..", "..");
 

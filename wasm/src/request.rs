@@ -26,9 +26,21 @@ impl Head {
         Ok(self.0.headers.text(name)?.map(str::to_owned))
     }
 
-    pub fn sign(&mut self, identity: &Identity, cover: Vec<String>, body: &[u8], now: u64) -> Result<()> {
+    /// `body` is all of it, or its SHA-256 if it was hashed.
+    pub fn sign(
+        &mut self,
+        identity: &Identity,
+        cover: Vec<String>,
+        body: &[u8],
+        is_hash: bool,
+        now: u64,
+    ) -> Result<()> {
         let signer = cover.iter().fold(RequestSigner::new(&identity.0), |signer, field| signer.cover(field));
-        Ok(signer.sign(&mut self.0, SignedBody::Whole(body), now)?)
+        let body = match body.try_into() {
+            Ok(hash) if is_hash => SignedBody::Hashed(hash),
+            _ => SignedBody::Whole(body),
+        };
+        Ok(signer.sign(&mut self.0, body, now)?)
     }
 }
 

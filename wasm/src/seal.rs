@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
 use crate::outside::OpenOutside;
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Function, Uint8Array};
 use sealwire::{
     About, Addressed, Aead, Error, Expect, Finished, Header, Metadata, MetadataValue, Opener, Recipients,
     SealedParts, Sealer, SignedBy, Signer, SlotKind,
@@ -60,6 +60,29 @@ enum Reader {
     Passphrase(Arc<sealwire::Passphrase>),
     Stretched(sealwire::StretchedPassphrase),
     Key(Arc<sealwire::SymmetricKey>),
+    Service(Service),
+}
+
+/// A key service. What it makes of the content key is asked of JavaScript, at once.
+struct Service {
+    name: String,
+    wrap: Function,
+}
+
+impl sealwire::KeyService for Service {
+    fn service(&self) -> &str {
+        &self.name
+    }
+
+    fn wrap_key(&self, content_key: &[u8; 32], binding: &[u8]) -> sealwire::Result<Vec<u8>> {
+        let (key, binding) = (Uint8Array::from(content_key.as_slice()), Uint8Array::from(binding));
+        let wrapped = self.wrap.call2(&JsValue::UNDEFINED, &key, &binding);
+        Ok(Uint8Array::new(&wrapped.unwrap_or_default()).to_vec())
+    }
+
+    fn unwrap_key(&self, _: &[u8], _: &[u8]) -> sealwire::Result<Option<sealwire::Candidate>> {
+        Ok(None)
+    }
 }
 
 #[wasm_bindgen]
@@ -102,6 +125,10 @@ impl Sealing {
 
     pub fn key(&mut self, key: &SymmetricKey) {
         self.readers.push(Reader::Key(Arc::clone(&key.0)));
+    }
+
+    pub fn service(&mut self, name: String, wrap: Function) {
+        self.readers.push(Reader::Service(Service { name, wrap }));
     }
 
     #[wasm_bindgen(js_name = allowClassical)]
@@ -201,6 +228,7 @@ impl Sealing {
             Reader::Passphrase(passphrase) => all.passphrase(passphrase),
             Reader::Stretched(passphrase) => all.stretched(passphrase),
             Reader::Key(key) => all.key(key),
+            Reader::Service(service) => all.service(service),
         });
         if self.classical_allowed { recipients.allow_classical() } else { recipients }
     }

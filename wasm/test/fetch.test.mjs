@@ -194,6 +194,115 @@ test("an upload is sealed while it is made", async () => {
   await assert.rejects(small(at("open", "/x"), { method: "POST", body: "x".repeat(1001) }), refused("TooLarge"));
 });
 
+/** A body of an app's own, which never ends, and what became of it. */
+function endless() {
+  const became = {};
+  const stream = new ReadableStream(
+    {
+      pull: (to) => (became.read ? new Promise(() => {}) : ((became.read = true), to.enqueue(new Uint8Array(10)))),
+      cancel: (reason) => void (became.cancelled = { reason }),
+    },
+    { highWaterMark: 0 },
+  );
+  return { stream, became };
+}
+
+test("a call that fails cancels the app's stream with the reason, and lets go of it", async () => {
+  const never = () => new Promise(() => {});
+  const through502 = () => Promise.resolve(new Response("<h1>Bad Gateway</h1>", { status: 502 }));
+  /** Reads what is sent as a platform does that knows nothing of the signal. */
+  let upload;
+  const reads = (_, { body }) => {
+    upload = (async () => {
+      for await (const piece of body) assert.ok(piece.length > 0);
+    })();
+    upload.catch(() => {});
+    return never();
+  };
+  const cases = {
+    "no connection": ["Network", (_, init) => globalThis.fetch("http://127.0.0.1:1/", init)],
+    "a fetch that throws": ["Network", () => Promise.reject(new TypeError("fetch failed"))],
+    "an answer that is refused": ["Unsealed", through502],
+    "no rule": ["Misuse", never, { url: "https://elsewhere.example/x" }],
+    "aborted before": ["aborted", never, { before: true }],
+    "aborted, and nobody hears": ["aborted", never, { abort: true }],
+    "aborted, and it is being read": ["aborted", reads, { abort: true }],
+  };
+  for (const duplex of ["half", undefined]) {
+    for (const [what, [code, send, { url = at("open", "/up"), before, abort } = {}]] of Object.entries(cases)) {
+      const fetch = (url, init) => (url.endsWith("keys") ? globalThis.fetch(url, init) : send(url, init));
+      const api = through("open", { exchange: true }, { fetch });
+      const { stream, became } = endless();
+      // What is held as a whole is read to its end first; this one has none.
+      if (duplex === undefined && !before && !abort) continue;
+      const enough = new Error("enough");
+      const aborting = new AbortController();
+      if (before) aborting.abort(enough);
+      if (abort) setTimeout(() => aborting.abort(enough), 200);
+      const error = await api(url, { method: "PUT", body: stream, duplex, signal: aborting.signal }).catch((error) => error);
+      if (code === "aborted") assert.equal(error, enough, what);
+      else assert.equal(error.code, code, `${what}: ${error.stack}`);
+      assert.equal(stream.locked, false, what);
+      // The platform itself may have been faster, with its own word for it.
+      assert.ok(became.cancelled !== undefined, what);
+      if (what !== "no connection") assert.equal(became.cancelled.reason, error, what);
+    }
+  }
+  // It was cut off, and does not look as if it had come to its end.
+  await assert.rejects(upload);
+
+  const { stream, became } = endless();
+  const large = through("open", { exchange: true }, { maxBody: 5 });
+  const error = await large(at("open", "/x"), { method: "PUT", body: stream }).catch((error) => error);
+  assert.deepEqual([error.code, became.cancelled.reason, stream.locked], ["TooLarge", error, false]);
+  const text = new ReadableStream({ start: (to) => to.enqueue("text"), cancel: (reason) => void (became.text = reason) });
+  const wrong = await large(at("open", "/x"), { method: "PUT", body: text, duplex: "half" }).catch((error) => error);
+  assert.ok(wrong instanceof SealwireError && became.text instanceof SealwireError && !text.locked, `${wrong}`);
+});
+
+test("an answer that nobody reads on is cancelled", async () => {
+  const enough = new Error("enough");
+  let became;
+  /** The answer so far, and then nothing more. */
+  const { fetch } = between((response) => {
+    became = {};
+    const stalled = new TransformStream({ flush: () => new Promise(() => {}) });
+    const body = response.body.pipeThrough(stalled).getReader();
+    const passing = {
+      async pull(to) {
+        to.enqueue((await body.read()).value);
+      },
+      cancel: (reason) => void (became.cancelled = { reason }),
+    };
+    return new Response(new ReadableStream(passing, { highWaterMark: 0 }), { headers: response.headers });
+  });
+  const api = through("open", { exchange: true, streamed: true }, { fetch });
+  const call = (signal) => api(at("open", "/x"), { method: "POST", body: "y".repeat(40_000), signal });
+  const reader = (await call()).body.getReader();
+  await reader.read();
+  await reader.cancel(enough);
+  assert.equal(became.cancelled.reason, enough);
+
+  // Also where what sends knows nothing of the signal.
+  for (const meanwhile of [true, false]) {
+    const abort = new AbortController();
+    const aborted = (await call(abort.signal)).body.getReader();
+    let length = 0;
+    while (length < 40_000) length += (await aborted.read()).value.length;
+    if (!meanwhile) abort.abort(enough);
+    const next = aborted.read();
+    if (meanwhile) setTimeout(() => abort.abort(enough), 50);
+    await assert.rejects(next, (error) => error === enough);
+    assert.ok(became.cancelled !== undefined);
+  }
+  const whole = through("open", { exchange: true }, { fetch });
+  const abort = new AbortController();
+  setTimeout(() => abort.abort(enough), 200);
+  await assert.rejects(whole(at("open", "/x"), { signal: abort.signal }), (error) => error === enough);
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  assert.ok(became.cancelled !== undefined);
+});
+
 test("a new service key is fetched once, and only what has no effect twice is repeated", async () => {
   const plain = through("open", { exchange: true });
   const keyed = through("signed", { exchange: true, sign: true, idempotent: true }, { identity: alice });

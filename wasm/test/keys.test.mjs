@@ -22,6 +22,23 @@ test("nothing that prints, serialises or clones a key shows it", async () => {
   }
 });
 
+test("nor what was opened, whichever way it was", async () => {
+  const identity = await Identity.generate({ kem: "X25519" });
+  for (const length of [8, 10_000, 100_000]) {
+    const payload = "secret! ".repeat(length / 8);
+    const opened = await open(await seal(payload, identity.recipient, context, { sign: identity }), identity, context);
+    const bytes = new TextEncoder().encode(payload);
+    assert.deepEqual([opened.text(), new Uint8Array(opened.plaintext)], [payload, bytes]);
+    const { plaintext, signer, about } = opened;
+    assert.deepEqual([plaintext, String(signer), about.addressedToMe], [opened.plaintext, String(identity.signer), "yes"]);
+    for (const one of [opened, { list: [opened] }, { ...opened }, structuredClone(opened)]) {
+      for (const text of [String(one), JSON.stringify(one), show(one, { depth: 9, showHidden: true })]) {
+        assert.doesNotMatch(text, /secret|115, ?101|115,\s*"1":|"0":/, text.slice(0, 200));
+      }
+    }
+  }
+});
+
 test("a freed key is Misuse, and freeing twice is nothing", async () => {
   const identity = await Identity.generate();
   const envelope = await seal("x", identity.recipient, context);

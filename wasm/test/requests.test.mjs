@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { test } from "node:test";
+import init from "../dist/esm/glue/sealwire.js";
 import { Identity, SealwireError, signRequest } from "../dist/esm/node.js";
 import { verifyRequest } from "../dist/esm/server.js";
 
@@ -43,4 +45,21 @@ test("what was changed, left unsigned, or is of another time or place is refused
   await assert.rejects(verify(signed.clone(), { now: Math.floor(Date.now() / 1000) + 400 }), refused("Expired"));
   await assert.rejects(verify(signed.clone(), { maxBody: 2 }), refused("TooLarge"));
   assert.ok((await verify(signed.clone())).signer.equals(alice.signer));
+});
+
+test("a large body is hashed where it is, and the module does without WebCrypto", async (t) => {
+  const body = new Uint8Array(32 << 20).fill(7);
+  const memory = async () => (await init()).memory.buffer.byteLength;
+  const digest = `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
+  const signed = () => signRequest(new Request(`${origin}/x`, { method: "PUT", body }), alice);
+  const verifies = async (request) => (await verifyRequest(request, alice.signer, { origin, maxBody: body.length })).verifiedBody;
+  const before = await memory();
+  const hashed = await signed();
+  assert.equal(hashed.headers.get("content-digest"), digest);
+  assert.ok((await memory()) - before < 1 << 20);
+  assert.equal(await verifies(hashed), "whole");
+  t.mock.getter(crypto, "subtle", () => undefined);
+  const whole = await signed();
+  assert.equal(whole.headers.get("content-digest"), digest);
+  assert.equal(await verifies(whole), "whole");
 });

@@ -2,11 +2,11 @@
 // §4 says, not by this package.
 
 import assert from "node:assert/strict";
-import { createDecipheriv, hkdfSync } from "node:crypto";
+import { createDecipheriv, createHash, hkdfSync } from "node:crypto";
 import { test } from "node:test";
 import {
-  Header, Identity, Keyring, Passphrase, SealContext, SealwireError, SymmetricKey, inspect, join, open, openDetached, openStream, rewrap, rewrapHeader,
-  seal, sealParts, split,
+  Header, Identity, Keyring, Passphrase, SealContext, SealwireError, SymmetricKey, fromText, inspect, join, open, openDetached, openStream, reseal, rewrap,
+  rewrapHeader, seal, sealParts, sealStream, split,
 } from "sealwire";
 
 const refused = (code) => (error) => error instanceof SealwireError && error.code === code;
@@ -51,6 +51,102 @@ test("a slot that is unlocked elsewhere opens its envelope, and no other", async
   assert.throws(() => claimed.contentKey(unlocked), refused("NotRecipient"));
   contentKey.free();
   await assert.rejects(open(envelope, contentKey, context), refused("Misuse"));
+});
+
+/** A key service that XORs a key with 0x5a, and puts behind it what it was told to bind. */
+function service(name = "a key service", { wrap = (wrapped) => wrapped } = {}) {
+  const asked = [];
+  const wrapKey = async (contentKey, binding) => {
+    asked.push(contentKey);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    return wrap(new Uint8Array([...contentKey.map((byte) => byte ^ 0x5a), ...binding]));
+  };
+  return { service: name, wrapKey, asked };
+}
+
+/** The content key of an envelope, from the slot of such a service. */
+async function unlockedBy(name, envelope) {
+  const header = await Header.parse(envelope);
+  const { ct, binding } = header.unlockRequests().find((request) => request.kind === "external" && request.service === name);
+  assert.deepEqual(ct.slice(32), binding);
+  return header.contentKey(ct.slice(0, 32).map((byte) => byte ^ 0x5a));
+}
+
+/** Sealed with the Rust crate by `Recipients::new().service(&kms).key(&key)`, whose service did the same. */
+const FROM_RUST = [
+  "c2VhbHdpcmUBWCijAFggRiBpjScU2MtPfA9vfl5N3yRei8h7kHcj4d5D2dZPglMBAgIBWNyCowAEAW1hIGtleSBzZXJ2aWNlBlhjG-RuseTB-SrgpucN7pX-takoqtZWc_0BhJzzoXf8",
+  "aGpzZWFsd2lyZS92MSBzbG90AE4l3KZGJpejH9bjsbsGKjHEHJQHzkvocvCmIROmDYpuogAEAW1hIGtleSBzZXJ2aWNlpAADAVggkmOwYaaDTs26HvXkehTiZ-wjYeVL3snETrl5ak5I",
+  "9PYCSFPye_0LqspLBlgwKtUQfw4kaf4QU1Ja03X3lxfn68tUXQ4GHd4ny5il3nE-IZcEY3MNIRBLZxYaRxg1bYiuFsVAq8xAHEuq3VBWr8vfGHasvK2dUB4xD3NDxUVtexemCoC2JaCc",
+  "8pJ1SIJP6wQtfQoM5tKOKLjRuevggdxrBmi5zTbdJQwS96J7_51XJVKT_SMfp1SXf7iRlCfKpwCEp36FasNTcs8DNhNzMFQVloPby4TKGXrkK-Q1kBv_umWASKHVf0FsbYNcSE11nv7-",
+  "j02xmmkaGz6G237bfG-Zs4ODE8Iu2-ZRttlahyTWCHciddmO9zatdm-ATmayf2ZY6BMoCfdCRvSA8JLeZjuCF4BllnpHWhQGFx4-GICFJ0tcNBJm_x-CWJSeUsmUU8pSf69Qlci33hwK",
+  "LO3pTJxBPMcVLEFC3YgoNQVWfiWyEyyq6739jpJ0hhwJMDaqMAHpDMIO8Le8OOxW9o8u9X-a-b8orOf8mpouREoNYhL7gkX4DCS9mp-R1VdLzfx37zGJx10C0o0s11vkRIshFNH5A0Kl",
+  "HUlx",
+].join("");
+
+test("a key service's slot that was sealed in Rust opens", async () => {
+  const envelope = await fromText(FROM_RUST);
+  assert.deepEqual((await inspect(envelope)).unverifiedSlots.map(({ kind }) => kind), ["external", "symmetric"]);
+  assert.equal((await open(envelope, await unlockedBy("a key service", envelope), context)).text(), "Dear Bob");
+  assert.equal((await open(envelope, await SymmetricKey.fromBytes(new Uint8Array(32).fill(7)), context)).text(), "Dear Bob");
+});
+
+test("key services are readers: asked once, later, with what SPEC §4 binds; and what they were given is wiped", async () => {
+  const [alice, bob] = [await Identity.generate(kem), await Identity.generate(kem)];
+  const passphrase = await Passphrase.create("horse", { memory: 64, passes: 1, lanes: 1 });
+  for (const length of [8, 20_000, 200_000]) {
+    const payload = new Uint8Array(length).fill(length);
+    const [one, two] = [service("one"), service("two")];
+    const told = { sign: alice, metadata: { version: 3 }, filename: "a.txt", part: "x" };
+    const envelope = await seal(payload, [one, bob.recipient, passphrase, two], context, told);
+    assert.deepEqual((await inspect(envelope)).unverifiedSlots.map(({ kind, service }) => service ?? kind), ["one", "hpke", "passphrase", "two"]);
+    for (const keys of [bob, passphrase, await unlockedBy("one", envelope), await unlockedBy("two", envelope)]) {
+      const { plaintext, about } = await open(envelope, keys, context, { part: "x", expect: alice.signer });
+      assert.deepEqual([plaintext, about.version, about.filename], [payload, 3, "a.txt"]);
+      if (keys === bob) assert.equal(about.addressedToMe, "yes");
+    }
+    assert.deepEqual([one.asked, two.asked], [[new Uint8Array(32)], [new Uint8Array(32)]]);
+
+    const [three, four] = [service("three"), service("four")];
+    const rewrapped = await rewrap(envelope, bob, context, three, { part: "x" });
+    const byThree = await unlockedBy("three", rewrapped);
+    assert.deepEqual((await open(rewrapped, byThree, context, { part: "x" })).plaintext, payload);
+    await assert.rejects(open(rewrapped, bob, context, { part: "x" }), refused("NotRecipient"));
+    const resealed = await reseal(rewrapped, byThree, context, [four], { part: "x", sign: bob });
+    assert.deepEqual((await open(resealed, await unlockedBy("four", resealed), context, { part: "x" })).plaintext, payload);
+    await assert.rejects(open(resealed, byThree, context, { part: "x" }), refused("NotRecipient"));
+    assert.deepEqual([three.asked.length, four.asked.length], [1, 1]);
+  }
+
+  // The binding by hand: the label, SHA-256 of the magic and the fixed part, and the slot's map { 0: 4, 1: its name }.
+  const envelope = await seal("", service(), context);
+  const fixed = 9 + 2;
+  const fixedLength = envelope[9] === 0x58 ? envelope[10] : assert.fail("a fixed part of another length");
+  const hash = createHash("sha256").update(envelope.subarray(0, fixed + fixedLength)).digest();
+  const map = Buffer.concat([Buffer.from([0xa2, 0, 4, 1, 0x60 + 13]), Buffer.from("a key service")]);
+  const [{ binding }] = (await Header.parse(envelope)).unlockRequests();
+  assert.equal(Buffer.from(binding).toString("latin1"), `sealwire/v1 slot\0${Buffer.concat([hash, map]).toString("latin1")}`);
+});
+
+test("a key service that fails, or is asked where nobody waits for it, is said", async () => {
+  const bob = await Identity.generate(kem);
+  const away = new Error("away");
+  const failing = { service: "failing", wrapKey: () => Promise.reject(away) };
+  const working = service("working");
+  await assert.rejects(seal("x", [bob.recipient, failing, working], context), (error) => refused("Store")(error) && error.cause === away);
+  assert.deepEqual(working.asked, [new Uint8Array(32)]);
+  await assert.rejects(seal("x", service("", {}), context), refused("Misuse"));
+  await assert.rejects(seal("x", service("s".repeat(256)), context), refused("Misuse"));
+  await assert.rejects(seal("x", service("x", { wrap: () => new Uint8Array() }), context), refused("TooLarge"));
+  await assert.rejects(seal("x", service("x", { wrap: () => new Uint8Array(65_537) }), context), refused("TooLarge"));
+  await assert.rejects(seal("x", service("x", { wrap: () => "text" }), context), refused("Store"));
+  assert.equal((await inspect(await seal("x", service("x", { wrap: () => new Uint8Array(65_536) }), context))).unverifiedSlots.length, 1);
+  await assert.rejects(sealParts({ a: "x" }, service(), context), refused("Misuse"));
+  await assert.rejects(new Response(new Blob(["x"]).stream().pipeThrough(sealStream(service(), context))).arrayBuffer(), refused("Misuse"));
+  const envelope = await seal("x", bob.recipient, context);
+  await assert.rejects(rewrap(envelope, bob, new SealContext("notes", "18"), service()), refused("Rejected"));
+  const { header, body } = await split(envelope);
+  const rewrapped = join(await rewrapHeader(header, body, bob, context, service()), body);
+  assert.equal((await open(rewrapped, await unlockedBy("a key service", rewrapped), context)).text(), "x");
 });
 
 test("a content key that was unlocked once opens without the passphrase", async () => {

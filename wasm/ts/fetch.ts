@@ -3,6 +3,7 @@ import { type ErrorCode, SealwireError, misuse } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
+import { passing } from "./passing.js";
 import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
@@ -90,7 +91,8 @@ const KEYS_PATH = "/.well-known/sealwire-keys";
  *   `Authorization` goes inside. Fields outside that the platform lets nobody set are `Misuse`, not left out.
  * - **`Referer`** is not sent, unless `referrerPolicy` says so: the page's URL would stand outside.
  * - **Request bodies** are held as a whole, up to `maxBody`; a `ReadableStream` with `duplex: "half"` is sent while it is made where the
- *   platform can (Node; Chromium over HTTP/2), and needs a rule with `exchange` and without `seal`.
+ *   platform can (Node; Chromium over HTTP/2), and needs a rule with `exchange` and without `seal`. If the call
+ *   fails, the stream is cancelled with the reason, and unlocked.
  * - **Other origins** have to allow, to preflights, the fields `authorization, cache-control, content-digest, content-type, incremental,
  *   sealwire-exchange, sealwire-exchange-head, signature, signature-input`, and expose `sealwire-status`: the tower layer's
  *   `allow_origins` does. Nothing else of an exchange travels outside.
@@ -120,18 +122,17 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
     // A stream is not the platform's to read: what is sent is made of it.
     const request = new Request(input, stream === undefined ? init : rest);
     if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
-    const asked = new Asked(request, input, rest.headers, sealwire);
+    const asked = new Asked(request, input, rest.headers, sealwire, (stream ?? request.body)?.getReader());
     try {
       await load();
-      asked.signal.throwIfAborted();
       const uploads = stream !== undefined && rest.duplex === "half" && canUpload();
-      const body = uploads ? undefined : await asked.unlessAborted(wholeBody(request, given, stream, maxBody));
+      const body = uploads ? undefined : await asked.unlessAborted(asked.wholeBody(given, maxBody));
       asked.signal.throwIfAborted();
       // After a trap there is a new instance, and the policy has to get there.
       if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody)));
-      return await asked.unlessAborted(new Driver(calls, options, asked).respond(body, uploads ? stream : undefined));
+      return await asked.unlessAborted(new Driver(calls, options, asked).respond(body, uploads));
     } catch (thrown) {
-      throw asked.reason(thrown);
+      throw asked.failed(thrown);
     }
   };
 }
@@ -151,10 +152,11 @@ function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number):
 /** A request as the app made it. */
 class Asked {
   /** Those that wait. Nothing else holds what waits for what never comes, and a signal that was collected with it never aborts. */
-  static readonly #waiting = new Set<Asked>();
+  static readonly #waiting = new Set<() => void>();
 
   readonly signal: AbortSignal;
   readonly fields: Headers;
+  #upload: Held<glue.Upload> | undefined;
 
   constructor(
     readonly request: Request,
@@ -162,6 +164,8 @@ class Asked {
     readonly input: RequestInfo | URL,
     fields: HeadersInit | undefined,
     readonly options: CallOptions,
+    /** Where the body comes from, if it shows. */
+    readonly source: ReadableStreamDefaultReader<Uint8Array> | undefined,
   ) {
     this.signal = request.signal;
     // A `Request` leaves out what a page may not set; inside of an exchange it may.
@@ -189,24 +193,65 @@ class Asked {
   }
 
   /** What comes, unless it is aborted before: a store or a `fetch` of the app's own may never answer. */
-  async unlessAborted<T>(coming: Promise<T>): Promise<T> {
+  async unlessAborted<T>(coming: T | Promise<T>): Promise<T> {
     let abort = () => {};
     const aborted = new Promise<never>((_, reject) => {
       abort = () => reject(this.signal.reason);
     });
     this.signal.addEventListener("abort", abort);
-    Asked.#waiting.add(this);
+    if (this.signal.aborted) abort();
+    Asked.#waiting.add(abort);
     try {
       return await Promise.race([coming, aborted]);
     } finally {
-      Asked.#waiting.delete(this);
+      Asked.#waiting.delete(abort);
       this.signal.removeEventListener("abort", abort);
     }
   }
 
-  /** What the app is to be told of what was thrown. */
-  reason(thrown: unknown): unknown {
-    return this.signal.aborted ? this.signal.reason : thrown;
+  /** The body as a whole; an empty one is a body, too. */
+  async wholeBody(given: BodyInit | null | undefined, limit: number): Promise<Uint8Array | undefined> {
+    // Some browsers have bodies and do not show them.
+    if (this.source === undefined) {
+      const bytes = new Uint8Array(await this.request.arrayBuffer());
+      return bytes.length > 0 || (given !== undefined && given !== null) ? bytes : undefined;
+    }
+    const pieces: Uint8Array[] = [];
+    let length = 0;
+    for (let piece = await this.#read(); piece !== undefined; piece = await this.#read()) {
+      pieces.push(piece);
+      length += piece.length;
+      if (length > limit) throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
+    }
+    const whole = new Uint8Array(length);
+    let at = 0;
+    for (const piece of pieces) {
+      whole.set(piece, at);
+      at += piece.length;
+    }
+    return whole;
+  }
+
+  /** The body, sealed while it is made. Without its end, which is not sent if the stream fails, the service says `Truncated`. */
+  upload(raw: glue.Upload, front: Uint8Array): ReadableStream<Uint8Array> {
+    const upload = (this.#upload = new Held(raw));
+    return passing(front, () => this.#read(), (piece) => call(() => upload.object.seal(piece)), (reason) => this.failed(reason));
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    const { done, value } = await (this.source as ReadableStreamDefaultReader<Uint8Array>).read();
+    if (!done && !(value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
+    return value;
+  }
+
+  /** Lets go of the body, which has nothing more to give; what the app is to be told, and its stream is. */
+  failed(thrown: unknown): unknown {
+    const reason = this.signal.aborted ? this.signal.reason : thrown;
+    // Before the stream looks as if it had come to its end.
+    this.#upload?.free();
+    this.source?.cancel(reason).catch(() => {});
+    this.source?.releaseLock();
+    return reason;
   }
 }
 
@@ -226,19 +271,19 @@ class Driver {
     this.#asked = asked;
   }
 
-  async respond(body: Uint8Array | undefined, stream: ReadableStream<Uint8Array> | undefined): Promise<Response> {
+  async respond(body: Uint8Array | undefined, uploads: boolean): Promise<Response> {
     const { observer } = this.#options;
     const began = Date.now();
     let told: [string, bigint] | undefined;
     let code: CallEvent["code"] = "ok";
     try {
       const held = call(() => {
-        const request = this.#asked.raw(body, stream !== undefined);
+        const request = this.#asked.raw(body, uploads);
         if (observer !== undefined) told = this.#calls.object.event(request) as [string, bigint];
         return new Held(this.#calls.object.call(request, now()));
       });
       try {
-        return await this.#run(held, stream);
+        return await this.#run(held);
       } catch (thrown) {
         held.free();
         throw thrown;
@@ -256,10 +301,10 @@ class Driver {
     }
   }
 
-  async #run(held: Held<glue.Call>, stream: ReadableStream<Uint8Array> | undefined): Promise<Response> {
+  async #run(held: Held<glue.Call>): Promise<Response> {
     const step = (take: (raw: glue.Call) => void) => this.#seen.watch(() => take(held.object));
     for (;;) {
-      const { outer, url } = await this.#send(held, stream);
+      const { outer, url } = await this.#send(held);
       const reader = outer.body?.getReader();
       try {
         const fields = [...outer.headers].flat();
@@ -273,26 +318,26 @@ class Driver {
           if (piece === undefined && url.endsWith(KEYS_PATH)) await this.#seen.loadServices();
           step((raw) => (piece === undefined ? raw.finish(now()) : raw.read(piece)));
         }
+        await this.#seen.remember();
+        this.#asked.signal.throwIfAborted();
+        switch (call(() => held.object.phase())) {
+          case Phase.Send:
+            continue;
+          case Phase.Pass:
+            return this.#passing(held, reader);
+          default:
+            return await this.#whole(held);
+        }
       } catch (thrown) {
-        reader?.cancel().catch(() => {});
+        reader?.cancel(thrown).catch(() => {});
         // That a write was taken counts, whatever the rest of the answer was.
         await this.#seen.remember().catch(() => {});
         throw thrown;
       }
-      await this.#seen.remember();
-      this.#asked.signal.throwIfAborted();
-      switch (call(() => held.object.phase())) {
-        case Phase.Send:
-          continue;
-        case Phase.Pass:
-          return this.#passing(held, reader);
-        default:
-          return this.#whole(held);
-      }
     }
   }
 
-  async #send(held: Held<glue.Call>, stream: ReadableStream<Uint8Array> | undefined): Promise<{ outer: Response; url: string }> {
+  async #send(held: Held<glue.Call>): Promise<{ outer: Response; url: string }> {
     const [method, url, fields, body, upload] = call(() => held.object.send()) as [
       string, string, string[], Uint8Array<ArrayBuffer>, glue.Upload | undefined,
     ];
@@ -302,7 +347,7 @@ class Driver {
     };
     if (keepalive && upload === undefined) init.keepalive = true;
     if (upload !== undefined) {
-      init.body = sealing(new Held(upload), body, stream as ReadableStream<Uint8Array>);
+      init.body = this.#asked.upload(upload, body);
       init.duplex = "half";
     } else if (body.length > 0) init.body = body;
     const kept = new Request(url, { method, headers: pairs(fields) }).headers;
@@ -320,7 +365,7 @@ class Driver {
 
   async #read(reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Promise<Uint8Array | undefined> {
     try {
-      const piece = (await reader?.read())?.value;
+      const piece = (await this.#asked.unlessAborted(reader?.read()))?.value;
       return piece === undefined ? undefined : bytes(piece);
     } catch (cause) {
       throw new SealwireError("Network", "network failed: the connection broke", { cause });
@@ -329,36 +374,12 @@ class Driver {
 
   #passing(held: Held<glue.Call>, reader: ReadableStreamDefaultReader<Uint8Array> | undefined): Response {
     const [status, fields, front] = call(() => held.object.answer()) as RawAnswer;
-    const body = new ReadableStream<Uint8Array>(
-      {
-        start: (controller) => {
-          if (front.length > 0) controller.enqueue(front);
-        },
-        pull: async (controller) => {
-          try {
-            for (let length = 0; length === 0; ) {
-              const piece = await this.#read(reader);
-              const content = call(() => held.object.pass(piece));
-              length = content.length;
-              if (length > 0) controller.enqueue(content);
-              if (piece === undefined) {
-                held.free();
-                return controller.close();
-              }
-            }
-          } catch (thrown) {
-            held.free();
-            reader?.cancel().catch(() => {});
-            throw this.#asked.reason(thrown);
-          }
-        },
-        cancel: (reason) => {
-          held.free();
-          return reader?.cancel(reason);
-        },
-      },
-      { highWaterMark: 0 },
-    );
+    const over = (reason?: unknown) => {
+      held.free();
+      reader?.cancel(reason).catch(() => {});
+      return reason && this.#asked.failed(reason);
+    };
+    const body = passing(front, () => this.#read(reader), (piece) => call(() => held.object.pass(piece)), over);
     if (isBodyless(status)) body.cancel().catch(() => {});
     return this.#response(status, fields, body, {});
   }
@@ -415,79 +436,6 @@ function dressed(response: Response, url: string, info: SealedInfo): Response {
   infos.set(response, bare(info));
   const clone = () => dressed(Response.prototype.clone.call(response), url, info);
   return Object.defineProperties(response, { url: { value: url.replace(/#.*/s, "") }, clone: { value: clone } });
-}
-
-/** What the app's stream gives, sealed. Without its end, which is not sent if the stream fails, the service says `Truncated`. */
-function sealing(upload: Held<glue.Upload>, front: Uint8Array, source: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
-  const reader = source.getReader();
-  return new ReadableStream<Uint8Array>(
-    {
-      start: (controller) => controller.enqueue(front),
-      pull: async (controller) => {
-        try {
-          for (let length = 0; length === 0; ) {
-            const { done, value } = await reader.read();
-            if (!done && !(value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
-            const sealed = call(() => upload.object.seal(done ? undefined : value));
-            length = sealed.length;
-            if (length > 0) controller.enqueue(sealed);
-            if (done) {
-              upload.free();
-              return controller.close();
-            }
-          }
-        } catch (thrown) {
-          upload.free();
-          throw thrown;
-        }
-      },
-      cancel: (reason) => {
-        upload.free();
-        return reader.cancel(reason);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-/** The body as a whole; an empty one is a body, too. */
-async function wholeBody(
-  request: Request,
-  given: BodyInit | null | undefined,
-  stream: ReadableStream<Uint8Array> | undefined,
-  limit: number,
-): Promise<Uint8Array | undefined> {
-  const body = stream ?? request.body;
-  // Some browsers have bodies and do not show them.
-  if (!body) {
-    const bytes = new Uint8Array(await request.arrayBuffer());
-    return bytes.length > 0 || (given !== undefined && given !== null) ? bytes : undefined;
-  }
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  const reader = body.getReader();
-  const stop = () => void reader.cancel(request.signal.reason).catch(() => {});
-  request.signal.addEventListener("abort", stop);
-  try {
-    for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-      if (!(piece.value instanceof Uint8Array)) throw misuse("a body's stream gives Uint8Arrays");
-      pieces.push(piece.value);
-      length += piece.value.length;
-      if (length > limit) throw new SealwireError("TooLarge", "too large: a body that is sent as a whole");
-    }
-  } catch (thrown) {
-    stop();
-    throw thrown;
-  } finally {
-    request.signal.removeEventListener("abort", stop);
-  }
-  const whole = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    whole.set(piece, at);
-    at += piece.length;
-  }
-  return whole;
 }
 
 /** Whether the platform sends streams: it then asks for `duplex`, and does not take the stream for text. */

@@ -28,6 +28,28 @@ export type Reader = Recipient | { readonly anonymous: Recipient } | Passphrase 
 /** The complete list of who can open an envelope: 1 to 1024 readers, of which at most 64 anonymous and 2 passphrases. Source: SPEC §4. */
 export type Recipients = Reader | readonly Reader[];
 
+/**
+ * A key service that wraps content keys: a KMS, an HSM, which is asked over a network. An envelope is opened by one in two steps, with
+ * {@link Header.unlockRequests}. Source: SPEC §4.
+ *
+ * ```ts
+ * const kms: KeyService = { service: "my-kms", wrapKey: (contentKey, binding) => encrypt(contentKey, { associatedData: binding }) };
+ * const envelope = await seal("Dear Bob", [bob, kms], context);
+ * ```
+ */
+export interface KeyService {
+  /** The service's name, 1 to 255 bytes. It stands in the envelope, **in clear**. */
+  readonly service: string;
+  /**
+   * Wraps a content key (32 bytes, wiped when the call that asks has ended) into 1 to 65536 bytes. What the service can bind, it is to bind `binding` (AWS: the
+   * encryption context), so that nobody moves a wrapped key to another envelope; the slots tag holds it there in any case. If it rejects the call is `Store`.
+   */
+  wrapKey(contentKey: Uint8Array<ArrayBuffer>, binding: Uint8Array<ArrayBuffer>): Promise<Uint8Array>;
+}
+
+/** The complete list of who can open an envelope, with key services among them. Each is asked once. */
+export type Readers = Recipients | KeyService | readonly (Reader | KeyService)[];
+
 /** A value in {@link Metadata}: text or bytes of at most 4096 bytes, or an unsigned integer (`bigint` from 2^53). */
 export type MetadataValue = string | number | bigint | Uint8Array;
 
@@ -106,7 +128,7 @@ export interface About {
   readonly addressedToMe: "yes" | "no" | "unstated";
 }
 
-/** An opened payload, and what is known of it. */
+/** An opened payload, and what is known of it. What prints, serialises or clones it does not show the payload. */
 export interface Opened {
   /** The payload: a buffer of its own. */
   readonly plaintext: Uint8Array<ArrayBuffer>;
@@ -135,13 +157,13 @@ export interface Opened {
  */
 export async function seal(
   plaintext: Plaintext,
-  recipients: Recipients,
+  recipients: Readers,
   context: SealContext,
   options: SealOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   options = chosen(options, ...SEALING);
   const payload = payloadOf(plaintext);
-  return stretching(recipients, (recipients) => {
+  return serving(recipients, context, options, (recipients) => {
     const large = sealsOutside(payload, options);
     if (large !== undefined) return sealOutside(large, recipients, context, options);
     return run(() =>
@@ -201,7 +223,7 @@ export async function rewrap(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
-  recipients: Recipients,
+  recipients: Readers,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { header, body } = await split(envelope);
@@ -217,14 +239,81 @@ export async function rewrapHeader(
   bodyFront: Sealed,
   keys: Unlock,
   context: SealContext,
-  recipients: Recipients,
+  recipients: Readers,
   options: RecipientsOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { allowClassical, ...expected } = chosen(options, "allowClassical", ...OPENING);
   const front = join(frontOf(bytes(header)), bytes(bodyFront).subarray(0, BODY_HEAD));
-  return changing(keys, recipients, context, expected, { allowClassical }, (opening, sealing) =>
-    opening.rewrap(front, sealing).slice(0, -BODY_HEAD),
+  return unlocking(keys, (keys) =>
+    stretching(recipients as Recipients, async (recipients) => {
+      const services: Asked[] = [];
+      const readers = listOf(recipients).map((reader) => {
+        if (!isService(reader)) return reader;
+        const asked = new Asked(reader);
+        services.push(asked);
+        return asked;
+      });
+      const rewrapped = () =>
+        changing(keys, readers as unknown as Reader[], context, expected, { allowClassical }, (opening, sealing) =>
+          opening.rewrap(front, sealing).slice(0, -BODY_HEAD),
+        );
+      try {
+        // The key stays the same, and so does what ties a slot to the envelope: the first time only tells what services are to be asked.
+        const header = await rewrapped();
+        if (services.length === 0) return header;
+        await Promise.all(services.map((asked) => asked.ask()));
+        return await rewrapped();
+      } finally {
+        for (const { questions } of services) for (const [contentKey] of questions) contentKey.fill(0);
+      }
+    }),
   );
+}
+
+/** A key service among recipients: what it is asked, and what it has answered. */
+class Asked {
+  readonly questions: Parameters<KeyService["wrapKey"]>[] = [];
+  #answer = new Uint8Array(1);
+
+  constructor(readonly service: KeyService) {}
+
+  /** The module's own question, which is answered at once. */
+  readonly wrap = (...question: Parameters<KeyService["wrapKey"]>) => {
+    this.questions.push(question);
+    return this.#answer;
+  };
+
+  async ask(): Promise<void> {
+    try {
+      const [question] = this.questions as [Parameters<KeyService["wrapKey"]>];
+      this.#answer = new Uint8Array(bytes(await this.service.wrapKey(...question)));
+    } catch (cause) {
+      throw new SealwireError("Store", "store failed: a key service", { cause });
+    }
+  }
+}
+
+function isService(reader: unknown): reader is KeyService {
+  return typeof (reader as KeyService | undefined)?.wrapKey === "function";
+}
+
+/** Seals to key services, too: first to a key of this moment in their place, by which the envelope is rewrapped when they were asked. */
+function serving(
+  recipients: Readers,
+  context: SealContext,
+  { allowClassical, part }: SealOptions,
+  operation: (recipients: Recipients) => Promise<Uint8Array<ArrayBuffer>>,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return stretching(recipients as Recipients, async (recipients) => {
+    const others = listOf(recipients).filter((reader) => !isService(reader));
+    if (others.length === listOf(recipients).length) return operation(recipients);
+    const key = await SymmetricKey.generate();
+    try {
+      return await rewrap(await operation([...others, key]), key, context, recipients, { allowClassical, part });
+    } finally {
+      key.free();
+    }
+  });
 }
 
 /** What the body's commitment is in. */
@@ -241,19 +330,22 @@ export async function reseal(
   envelope: Sealed,
   keys: Unlock,
   context: SealContext,
-  recipients: Recipients,
+  recipients: Readers,
   options: SealOptions & OpenOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   options = chosen(options, ...SEALING, ...OPENING);
   const whole = bytes(envelope);
   const large = opensOutside(whole);
-  if (large !== undefined) {
-    return unlocking(keys, (keys) =>
-      stretching(recipients, (recipients) => resealOutside(large, keys, context, recipients, options)),
-    );
+  if (large === undefined && whole.length > MAX_RESEALED) {
+    throw new SealwireError("TooLarge", "too large: an envelope to be resealed in one step");
   }
-  if (whole.length > MAX_RESEALED) throw new SealwireError("TooLarge", "too large: an envelope to be resealed in one step");
-  return changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(whole, opening));
+  return unlocking(keys, (keys) =>
+    serving(recipients, context, options, (recipients) =>
+      large !== undefined
+        ? resealOutside(large, keys, context, recipients, options)
+        : changing(keys, recipients, context, options, options, (opening, sealing) => sealing.reseal(whole, opening)),
+    ),
+  );
 }
 
 /** Where the platform does not help, the module holds it twice, and its payload. */
@@ -273,26 +365,23 @@ function changing(
   sealOptions: SealOptions,
   change: (opening: glue.Opening, sealing: glue.Sealing) => Uint8Array,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  return unlocking(keys, (keys) =>
-    stretching(recipients, (recipients) =>
-      run(() =>
-        scoped((own) => {
-          const opening = own(rawOpening(keys, context, openOptions));
-          return change(opening, own(rawSealing(recipients, context, sealOptions))) as Uint8Array<ArrayBuffer>;
-        }),
-      ),
-    ),
+  return run(() =>
+    scoped((own) => {
+      const opening = own(rawOpening(keys, context, openOptions));
+      return change(opening, own(rawSealing(recipients, context, sealOptions))) as Uint8Array<ArrayBuffer>;
+    }),
   );
 }
 
 /** What to seal with, inside the module. */
 export function rawSealing(recipients: Recipients, context: SealContext, options: SealOptions, aead = options.aead): glue.Sealing {
   const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
-  for (const reader of Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader]) {
+  for (const reader of listOf(recipients)) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
     else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
     else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
+    else if (reader instanceof Asked) sealing.service(wellFormed(reader.service.service), reader.wrap);
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }
@@ -312,6 +401,10 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   else if (options.padding !== undefined && options.padding !== "padme") throw misuse("padding is padme or none");
   if (options.part !== undefined) sealing.part(wellFormed(options.part));
   return sealing;
+}
+
+export function listOf(recipients: Recipients): readonly Reader[] {
+  return Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader];
 }
 
 /** What to open with, inside the module. */
@@ -348,20 +441,24 @@ export function aboutOf([rawMetadata, created, contentType, filename, addressedT
 
 /** An {@link Opened}. */
 export class OpenedPayload implements Opened {
-  readonly plaintext: Uint8Array<ArrayBuffer>;
+  readonly #plaintext: Uint8Array<ArrayBuffer>;
   readonly signer?: Signer;
   readonly about: About;
 
   constructor(plaintext: Uint8Array<ArrayBuffer>, told: { signer?: Signer; about: About }) {
     const { signer, about } = bare(told);
-    this.plaintext = plaintext;
+    this.#plaintext = plaintext;
     if (signer !== undefined) this.signer = signer;
     this.about = about;
   }
 
+  get plaintext(): Uint8Array<ArrayBuffer> {
+    return this.#plaintext;
+  }
+
   text(): string {
     try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.plaintext);
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.#plaintext);
     } catch {
       throw new SealwireError("Malformed", "malformed: the payload is not UTF-8");
     }

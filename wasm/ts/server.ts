@@ -9,6 +9,7 @@ import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
 import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
+import { passing } from "./passing.js";
 
 export { MemoryReplayCache, type ReplayCache };
 export { verifyRequest, type OriginKeys, type VerifiedRequest, type VerifyRequestOptions } from "./verify.js";
@@ -632,7 +633,26 @@ function opening(
     if (opening === undefined) throw misuse("it is not let in");
     return call(() => (piece === undefined ? opening.object.finish(now()) : opening.object.push(piece, now())));
   };
-  return passing({ read: () => inTime(reader.read(), patience), cancel: (reason) => reader.cancel(reason) }, content, step, () => opener()?.free());
+  return passed(content, reader, () => inTime(reader.read(), patience), step, () => opener()?.free());
+}
+
+/** What `reader` gives, which ends with whoever reads it. */
+function passed(
+  front: Uint8Array,
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  read: () => Promise<ReadableStreamReadResult<Uint8Array>>,
+  step: (piece: Uint8Array | undefined) => Uint8Array,
+  free: () => void,
+): ReadableStream<Uint8Array> {
+  const next = async () => {
+    const { done, value } = await read();
+    return done ? undefined : bytes(value);
+  };
+  return passing(front, next, step, (reason) => {
+    free();
+    reader.cancel(reason).catch(ignore);
+    return reason;
+  });
 }
 
 /** The app's answer as it is sent. */
@@ -652,7 +672,7 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
       const step = (piece: Uint8Array | undefined) =>
         call(() => (piece === undefined ? sealing.object.finish() : sealing.object.push(piece)));
       const reader = (body ?? new Response("").body!).getReader();
-      const stream = passing(reader, front, step, () => sealing.free());
+      const stream = passed(front, reader, () => reader.read(), step, () => sealing.free());
       return new Response(stream as BodyInit, { status: outer, headers: headersOf(outerFields) });
     }
     // Of an answer without a head that can be sealed nothing is waited for: it may have no end.
@@ -704,47 +724,6 @@ async function collected(body: ReadableStream<Uint8Array> | null): Promise<Uint8
     at += piece.length;
   }
   return whole;
-}
-
-/** A body that is opened or sealed while it passes, as fast as it is read: `step` takes a piece, or the end. */
-function passing(
-  source: Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">,
-  front: Uint8Array,
-  step: (piece: Uint8Array | undefined) => Uint8Array,
-  over: () => void,
-): ReadableStream<Uint8Array> {
-  return new ReadableStream<Uint8Array>(
-    {
-      start(controller) {
-        if (front.length > 0) controller.enqueue(front);
-      },
-      async pull(controller) {
-        try {
-          for (;;) {
-            const { done, value } = await source.read();
-            const made = step(done ? undefined : bytes(value));
-            if (made.length > 0) controller.enqueue(made);
-            if (done) {
-              over();
-              controller.close();
-              return;
-            }
-            if (made.length > 0) return;
-          }
-        } catch (error) {
-          // Without its end whoever reads it knows that it broke off.
-          over();
-          source.cancel(error).catch(ignore);
-          throw error;
-        }
-      },
-      async cancel(reason) {
-        over();
-        await source.cancel(reason);
-      },
-    },
-    { highWaterMark: 0 },
-  );
 }
 
 /** What comes, if it comes in so many milliseconds. */

@@ -50,7 +50,7 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * Seals what flows through it, with at most 16 KiB held back between two pieces. Source: SPEC §7.
  *
  * What comes out is the envelope. A payload stream that fails or is aborted leaves an envelope without an end, which every reader refuses.
- * The stream fails as {@link seal} rejects.
+ * The stream fails as {@link seal} rejects. For key services seal to a {@link SymmetricKey}, and {@link rewrapHeader} to them.
  *
  * ```ts
  * const sealed = file.stream().pipeThrough(sealStream([bob], context, { length: file.size }));

@@ -3,7 +3,7 @@
 import { type Key, Keyring, Passphrase, StretchingKeyring, type Unlock, rawPassphrase } from "./keys.js";
 import { type ErrorCode, SealwireError } from "./error.js";
 import { Held, call, compiled, glue, load } from "./module.js";
-import type { Reader, Recipients } from "./seal.js";
+import { type Reader, type Recipients, listOf } from "./seal.js";
 
 /** What a worker is asked: the compiled module, and the arguments of its `stretch`. */
 export interface StretchJob {
@@ -35,7 +35,7 @@ export class StretchedReader {
 
 /** Runs `operation` with recipients whose passphrases were stretched elsewhere; without workers, with those that were given. */
 export async function stretching<T>(recipients: Recipients, operation: (recipients: Recipients) => Promise<T>): Promise<T> {
-  const list = Array.isArray(recipients) ? (recipients as readonly Reader[]) : [recipients as Reader];
+  const list = listOf(recipients);
   const passphrases = list.filter((reader) => reader instanceof Passphrase).length;
   // More than two are refused; not after so much work.
   if (elsewhere === undefined || passphrases === 0 || passphrases > 2) return operation(recipients);

@@ -303,6 +303,28 @@ def test_a_status_that_is_none(device: Identity, status: Any, streamed: bool) ->
     assert answer.status_code == 500 and answer.content == b"" and "x-secret" not in answer.headers
 
 
+def test_strangers_hold_half_of_the_memory(device: Identity) -> None:
+    with Service(device, memory=100_000, body_timeout=2, unsigned=["/open/{rest..}"]).running() as service:
+        between = Between()
+        with calling(service, between, exchange=True) as calls:
+            assert calls.post(f"{service.origin}/open/length", content=bytes(40_000)).status_code == 200
+        sent = between.passed[0]
+        fields = b"".join(b"%s: %s\r\n" % line for line in sent.headers.raw)
+        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as slow:
+            # All but the end.
+            slow.sendall(b"POST /open/length HTTP/1.1\r\n" + fields + b"\r\n" + sent.content[:40_000])
+            time.sleep(0.3)
+            with calling(service, exchange=True) as calls, pytest.raises(Unsealed) as raised:
+                calls.post(f"{service.origin}/open/length", content=bytes(40_000))
+            assert raised.value.status == 503
+            with calling(service) as calls:
+                assert calls.post(f"{service.origin}/length", content=bytes(40_000)).text == "40000"
+            assert b"problem+json" in slow.recv(65_536)
+        # It is given back.
+        with calling(service, exchange=True) as calls:
+            assert calls.post(f"{service.origin}/open/length", content=bytes(40_000)).status_code == 200
+
+
 def test_pages_of_other_origins(device: Identity) -> None:
     page = {"origin": "https://app.example.com"}
     with Service(device, allow_origins=["https://app.example.com"]).running() as service:

@@ -30,6 +30,26 @@ def test_there_are_blocks() -> None:
     assert len(BLOCKS) == 2
 
 
+def test_the_readmes_client_and_service_fit() -> None:
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    (diff,) = re.findall(r"```diff\n(.*?)```", README, re.DOTALL)
+    client = "\n".join(line[1:] for line in diff.splitlines() if line[0] != "-")
+    service = BLOCKS[1].replace("https://api.example.com", origin).replace("(identity.recipient.pin)", "(identity.recipient.pin, flush=True)")
+    service += f"\nimport uvicorn\nuvicorn.run(app, port={port}, log_level='warning')"
+    assert origin in service
+    with subprocess.Popen([sys.executable, "-c", service], stdout=subprocess.PIPE, text=True) as serving:
+        try:
+            assert serving.stdout is not None
+            client = client.replace("sealwire-pin1…", serving.stdout.readline().strip()).replace("Bearer …", "Bearer x")
+            wait_for(port)
+            call = f"import httpx\norigin = {origin!r}\n{client.replace('client.get', 'answer = client.get')}\nprint(answer.json())"
+            done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, timeout=30)
+        finally:
+            serving.terminate()
+    assert done.stdout == "{'id': '17', 'asked by': 'None'}\n", done.stderr
+
+
 @pytest.mark.parametrize("name", ["service", "client"])
 def test_neither_side_changes_more_than_five_lines(name: str) -> None:
     plain, sealed = (re.sub(r'^""".*?"""', "", (EXAMPLES / file).read_text(), count=1, flags=re.DOTALL).splitlines() for file in (f"{name}.py", f"{name}_sealed.py"))

@@ -224,6 +224,26 @@ def test_hostile_answers_to_streams(service: Service, name: str) -> None:
     assert raised.value.code in ({code, "Truncated"} if name in ("cut off", "altered at the front") else {code})
 
 
+@pytest.mark.parametrize("media_type", [b"application/vnd.sealwire-keys", b"text/html"])
+def test_keys_without_an_end(service: Service, media_type: bytes) -> None:
+    given = 0
+
+    class Endless(httpx.SyncByteStream):
+        def __iter__(self) -> Iterator[bytes]:
+            nonlocal given
+            # Whoever reads on after 16 MiB would read for ever.
+            while given < 16 << 20:
+                given += 65536
+                yield bytes(65536)
+
+    def keys(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=[(b"content-type", media_type)], stream=Endless())
+
+    with client(service, httpx.MockTransport(keys)) as calls, pytest.raises(SealwireError) as raised:
+        calls.get(f"{service.origin}/echo")
+    assert raised.value.code in ("TooLarge", "Unsealed") and given <= 1 << 20
+
+
 def test_an_answer_to_another_request(service: Service) -> None:
     answers: list[httpx.Response] = []
 

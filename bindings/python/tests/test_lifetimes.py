@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import sealwire
-from sealwire import Identity, Kem, OpenReader, OpenStream, SealContext, SealStream, SealWriter, SealwireError, seal
+from sealwire import Identity, Kem, Misuse, OpenReader, OpenStream, SealContext, SealStream, SealWriter, SealwireError, seal
 
 NOTE = SealContext("notes", "17")
 CYCLES = 100_000
@@ -46,6 +46,29 @@ def test_memory_is_flat() -> None:
     gc.collect()
     # 100 bytes that leak in each would be 10 MB.
     assert resident() - before < 5 << 20
+
+
+def test_what_is_refused_keeps_no_key() -> None:
+    """Half a surrogate pair, as JSON may hold, behind a key in one call."""
+    recipient = Identity.generate(kem=Kem.X25519).recipient
+
+    def refused(count: int) -> None:
+        for _ in range(count):
+            with Identity.generate(kem=Kem.X25519) as alice:
+                try:
+                    seal(b"", recipient, NOTE, sign=alice, filename="\ud800")
+                except Misuse:
+                    pass
+                else:
+                    raise AssertionError
+
+    refused(200)
+    gc.collect()
+    before = resident()
+    refused(3000)
+    gc.collect()
+    # An identity that was kept would be a kilobyte.
+    assert resident() - before < 1 << 20
 
 
 def test_what_is_left_half_done_is_released() -> None:

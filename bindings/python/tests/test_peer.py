@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from loopback import Service
-from sealwire import Identity, Policy, Rule, SealedResource, Unsealed
+from sealwire import Identity, Policy, Rule, SealedResource, Unsealed, sign_request
 from sealwire.httpx import SealedTransport, sealed_info
 from sealwire.requests import SealedAdapter
 
@@ -68,6 +68,19 @@ def test_rust_stores_what_python_seals(rust: dict[str, str], device: Identity, s
         assert answer.content == b"for me" and sealed_info(answer).signer == device.signer
     with httpx.Client(transport=SealedTransport(rules, identity=stranger)) as other, pytest.raises(Unsealed):
         other.get(f"{rust['origin']}/store/1")
+
+
+def test_rust_verifies_what_python_signs(rust: dict[str, str], device: Identity, stranger: Identity) -> None:
+    url = f"{rust['origin']}/store/signed?a=%20b"
+    kind = [("content-type", "application/vnd.sealwire")]
+
+    def put(identity: Identity, body: bytes = b"sealed") -> int:
+        return httpx.put(url, content=body, headers=sign_request("PUT", url, identity, fields=kind, body=b"sealed")).status_code
+
+    assert put(device, b"other!") == put(stranger) == 401
+    assert put(device) in (200, 201, 204)
+    answer = httpx.get(url, headers=sign_request("GET", url, device))
+    assert answer.content == b"sealed"
 
 
 def test_rust_calls_asgi(device: Identity) -> None:

@@ -87,17 +87,38 @@ impl PathPattern {
         }
         Some(params)
     }
+
+    /// Whether a server that is not strict might take `path` for one of this kind: with other letters' case, doubled or closing slashes,
+    /// or what need not be percent-encoded.
+    pub(crate) fn may_match(&self, path: &str) -> bool {
+        let Some(path) = percent_decode(path) else { return true };
+        let segments =
+            path.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default().trim());
+        let mut found = segments.filter(|segment| !segment.is_empty());
+        let is = |fixed: &str, found: &str| fixed.eq_ignore_ascii_case(found);
+        let fits = self.segments.iter().all(|segment| match segment {
+            Segment::Fixed(fixed) if fixed.is_empty() => true,
+            Segment::Fixed(fixed) => found.next().is_some_and(|found| {
+                is(fixed, found) || percent_decode(fixed).is_some_and(|fixed| is(&fixed, found))
+            }),
+            Segment::Parameter(_) => found.next().is_some(),
+        });
+        fits && self.tail.is_some() == found.next().is_some()
+    }
 }
 
 /// Whether another server might read a path as another one: a climbing one, also in `%2e%2e%2f` or with a space that it trims; one that is
-/// cut at `;` or `#`, or decoded once more. What makes an exception for a path makes none for such a one, which would take it elsewhere.
+/// cut at `;` or `#`, decoded once more, or joined over an empty segment; a letter that need not be percent-encoded. What makes an exception
+/// for a path makes none for such a one, which would take it elsewhere.
 pub(crate) fn is_ambiguous(path: &str) -> bool {
-    let lower = path.to_ascii_lowercase();
-    let encoded = ["%0", "%1", "%25", "%2e", "%2f", "%3b", "%5c", "%7f"];
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%/\\;#?".contains(&byte) || byte.is_ascii_control();
     let trimmed = |segment: &str| segment.starts_with("%20") || segment.ends_with("%20");
-    path.contains(';')
-        || encoded.iter().any(|encoded| lower.contains(encoded))
-        || path.split('/').any(trimmed)
+    let encoded = path.split('%').skip(1).any(|encoded| {
+        let byte = encoded.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        byte.is_none_or(is_plain)
+    });
+    path.contains(';') || path.contains("//") || encoded || path.split('/').any(trimmed)
 }
 
 /// RFC 3986 §2.1; `None` if it is not UTF-8 or a `%` stands alone.

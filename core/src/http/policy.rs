@@ -74,15 +74,24 @@ impl Policy {
     /// The rule for a target, with the values of its pattern's parameters.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if no rule covers it, or the one that does protects nothing.
+    /// [`Error::Misuse`] if no rule covers it, or the one that does protects nothing, or less than an earlier one does whose path this may be
+    /// in another spelling: a server hands out such links to be told more.
     pub(crate) fn find(&self, target: &Target) -> Result<(&Rule, Params)> {
         let covers = |rule: &'_ Rule| {
             let same_origin = rule.origin == *target.origin();
             let may = same_origin && !(rule.protects_nothing() && is_ambiguous(target.path()));
             may.then(|| rule.pattern.matches(target.path())).flatten()
         };
-        let found = self.rules.iter().find_map(|rule| covers(rule).map(|params| (rule, params)));
-        let (rule, params) = found.ok_or(Error::Misuse("no rule of the policy covers this URL"))?;
+        let found = self.rules.iter().enumerate().find_map(|(i, rule)| Some((i, rule, covers(rule)?)));
+        let (place, rule, params) = found.ok_or(Error::Misuse("no rule of the policy covers this URL"))?;
+        let dodged = |earlier: &Rule| {
+            earlier.origin == rule.origin
+                && earlier.protects_more_than(rule)
+                && earlier.pattern.may_match(target.path())
+        };
+        if self.rules.iter().take(place).any(dodged) {
+            return Err(Error::Misuse("another spelling of a path that an earlier rule protects better"));
+        }
         if rule.protects_nothing() && !rule.in_the_clear {
             return Err(Error::Misuse("the rule for this URL neither seals nor says in_the_clear"));
         }
@@ -189,6 +198,12 @@ impl Rule {
         self.exchange.is_none() && self.resource.is_none()
     }
 
+    /// Whether it keeps something back from the service, or from those before it, that the other does not.
+    fn protects_more_than(&self, other: &Self) -> bool {
+        self.resource.is_some() && other.resource.is_none()
+            || !self.protects_nothing() && other.protects_nothing()
+    }
+
     /// What it does, as it stands in events.
     pub(crate) fn protection(&self) -> &'static str {
         match (self.resource.is_some(), self.exchange.is_some(), self.signed) {
@@ -206,7 +221,7 @@ impl Rule {
 
 #[cfg(test)]
 mod tests {
-    use super::{Policy, Rule, Target};
+    use super::{Policy, Rule, SealedResource, Target};
 
     #[test]
     fn nothing_climbs_out_of_what_is_in_the_clear() {
@@ -226,10 +241,44 @@ mod tests {
             "..%5Cnotes",
             "a/..%20/b",
             "..%00",
+            "%6Eotes",
+            "a//notes",
+            "%23",
         ] {
             let target = at(&format!("/public/{path}"));
             assert_eq!(alone.find(&target).err().unwrap().code(), "Misuse", "{path}");
             assert_eq!(both.find(&target).unwrap().0.protection(), "exchange", "{path}");
+        }
+    }
+
+    /// A rule that covers the rest of a service, behind better ones.
+    #[test]
+    fn another_spelling_gets_no_less_protection() {
+        let origin = "https://api.example.com";
+        let at = |path: &str| Target::parse(&format!("{origin}{path}")).unwrap();
+        let rule = |pattern: &str| Rule::at(origin, pattern).unwrap();
+        let notes = || rule("/notes/{id}").seal(SealedResource::new("notes", "id"));
+        for rest in [rule("/{rest..}").exchange(), rule("/{rest..}").in_the_clear()] {
+            let policy =
+                Policy::new().rule(notes()).rule(rule("/files/{path..}").exchange()).rule(rest.clone());
+            for path in [
+                "/%6Eotes/17",
+                "//notes/17",
+                "/notes//17",
+                "/notes/17/",
+                "/Notes/17",
+                "/NOTES;a/17",
+                "/notes%2F17",
+            ] {
+                assert_eq!(policy.find(&at(path)).err().unwrap().code(), "Misuse", "{path}");
+            }
+            for path in ["/notes", "/notes/17/pages", "/files", "/other/17", "/"] {
+                assert_eq!(policy.find(&at(path)).unwrap().0.protection(), rest.protection(), "{path}");
+            }
+            assert_eq!(policy.find(&at("/notes/17")).unwrap().0.protection(), "envelope");
+            // The other way round it is what the app has written.
+            let policy = Policy::new().rule(rest.clone()).rule(notes());
+            assert_eq!(policy.find(&at("/notes/17")).unwrap().0.protection(), rest.protection());
         }
     }
 }

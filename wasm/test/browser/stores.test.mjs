@@ -1,4 +1,4 @@
-// Key stores and passphrases in Chromium: what only a browser can show. Chromium is SEALWIRE_CHROMIUM, or /usr/bin/chromium.
+// Key stores and passphrases in Chromium: what only a browser can show.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -8,7 +8,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { chromium } from "playwright-core";
+import { byHand, chromium } from "../../chromium.mjs";
 
 const CSP = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
 const WITHOUT_WORKERS = CSP.replace("worker-src 'self'", "worker-src 'none'");
@@ -56,10 +56,7 @@ after(async () => {
 
 /** A Chromium with the profile in `folder`, started by hand so that it can be killed by hand. */
 async function start() {
-  const child = spawn(process.env.SEALWIRE_CHROMIUM ?? "/usr/bin/chromium", [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--remote-debugging-port=0", `--user-data-dir=${folder}`, "about:blank",
-  ], { stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(...byHand(folder), { stdio: ["ignore", "ignore", "pipe"] });
   const endpoint = await new Promise((resolve, reject) => {
     let said = "";
     child.stderr.on("data", (piece) => {

@@ -1,7 +1,7 @@
 // What TypeScript accepts and refuses. Compiled, never run; every `@ts-expect-error` has to be one.
 
 import {
-  type About, ContentKey, type ErrorCode, type Finished, Header, Identity, Keyring, type Metadata, type Opened, type OpenTransform, Passphrase, Pin,
+  type About, ContentKey, type ErrorCode, type Finished, Header, Identity, type KeyService, Keyring, type Metadata, type Opened, type OpenTransform, Passphrase, Pin,
   type Policy, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, type UnlockRequest, type UnverifiedSlot, inspect, open,
   openDetached, openStream, reseal, rewrap, rewrapHeader, seal, sealParts, sealStream, sealedFetch, signRequest,
 } from "../../dist/esm/index.js";
@@ -41,6 +41,13 @@ await seal(bytes, bob.recipient, context, { signer: alice });
 await seal(bytes, bob.recipient, context, { aead: "DES" });
 // @ts-expect-error no such padding
 await seal(bytes, bob.recipient, context, { padding: true });
+const kms: KeyService = { service: "my-kms", wrapKey: async (contentKey, binding) => new Uint8Array([...contentKey, ...binding]) };
+await seal(bytes, kms, context);
+await rewrap(bytes, bob, context, [alice.recipient, kms, { service: "other", wrapKey: async () => bytes }]);
+// @ts-expect-error it is asked later
+await seal(bytes, { service: "my-kms", wrapKey: () => bytes }, context);
+// @ts-expect-error a stream does not wait for a key service
+sealStream(kms, context);
 // @ts-expect-error a payload is bytes or text
 await seal({ note: 1 }, bob.recipient, context);
 

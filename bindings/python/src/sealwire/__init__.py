@@ -11,6 +11,7 @@ Seal bytes to people, open them again, and let nobody in between read them. Post
 
 from importlib.metadata import version as _version
 
+from . import _buffers as _buffers
 from ._error import (
     Expired, Internal, InvalidKey, Malformed, Misuse, NetworkFailed, NotRecipient, Rejected, Replayed, SealwireError, StoreFailed, TooLarge,
     Truncated, Unsealed, Unsupported,

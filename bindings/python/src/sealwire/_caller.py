@@ -165,7 +165,8 @@ def _steps(running: ffi.Call, step: ffi.CallStep) -> Steps:
             fields = [raw_field(name, value) for name, value in head.fields]
             step = call(running.answered, head.status, fields, head.redirected)
         elif isinstance(step, ffi.CallStep.READ):
-            piece = yield Read()
+            # Of keys that are refused already nothing more counts, and they may have no end.
+            piece = (yield Read()) if call(running.wants_more) else None
             assert piece is None or isinstance(piece, bytes)
             step = call(running.finish, now()) if piece is None else call(running.read, piece)
         else:

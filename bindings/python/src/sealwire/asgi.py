@@ -72,7 +72,8 @@ class SealwireMiddleware:
     - ``next_pins``: says that these may sign for the keys, too, from now on.
     - ``enforce_idempotency_keys``: refuses a second request with the same ``Idempotency-Key``.
     - ``allow_origins``: the web origins whose pages may call from browsers. ``pass_outer``: outer fields for the app, such as ``x-request-id``.
-    - ``max_body`` (8 MiB), ``body_timeout`` (30 s), ``memory`` (256 MiB for all bodies together; above that 503).
+    - ``max_body`` (8 MiB), ``body_timeout`` (30 s), ``memory`` (256 MiB for all bodies together, and half of it for those of requests that nobody
+      signed; above that 503).
     - ``replay``: a `ReplayCache` of your own, needed as soon as there are two processes; ``replay_unsigned`` another one for what nobody signed:
       a cache that strangers can fill refuses everybody.
 
@@ -111,7 +112,8 @@ class SealwireMiddleware:
     ) -> None:
         self._app = app
         self._body_timeout = body_timeout
-        self._memory = memory
+        # How many bytes bodies may hold now, all of them and those of strangers.
+        self._memory, self._memory_of_strangers = memory, memory // 2
         self._replay: ReplayCache = MemoryReplayCache() if replay is None else replay
         if replay_unsigned is None:
             # A cache that is empty may be false.
@@ -193,7 +195,7 @@ class _Request:
         self._scope = scope
         self._receive = receive
         self._send = send
-        self._held = 0
+        self._held, self._held_as_a_stranger = 0, 0
         self._is_ended = False
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
         self._page = [_line(field) for field in call(middleware._gate.page_fields, origin)]
@@ -216,20 +218,20 @@ class _Request:
                 await self._admit(passage, step.request)
         finally:
             middleware._memory += self._held
+            middleware._memory_of_strangers += self._held_as_a_stranger
 
     async def _read(self, passage: ffi.Passage) -> ffi.GateStep:
         """Reads the body: all of it, or up to where the app may read on."""
         step: ffi.GateStep | None = None
+        is_signed = call(passage.is_signed)
         with anyio.move_on_after(self._middleware._body_timeout):
             while step is None or isinstance(step, ffi.GateStep.READ):
                 message = await self._receive()
                 if message["type"] != "http.request":
                     return call(passage.give_up, ffi.GiveUp.BROKEN)
                 piece = message.get("body", b"")
-                if len(piece) > self._middleware._memory:
+                if not self._hold(len(piece), is_signed):
                     return call(passage.give_up, ffi.GiveUp.MEMORY)
-                self._middleware._memory -= len(piece)
-                self._held += len(piece)
                 self._is_ended = not message.get("more_body", False)
                 if piece:
                     step = call(passage.push, bytes(piece), now())
@@ -237,6 +239,18 @@ class _Request:
                     return call(passage.finish, now())
             return step
         return call(passage.give_up, ffi.GiveUp.SLOW)
+
+    def _hold(self, length: int, is_signed: bool) -> bool:
+        """Whether there is memory for so many bytes more."""
+        middleware = self._middleware
+        if length > middleware._memory or (not is_signed and length > middleware._memory_of_strangers):
+            return False
+        middleware._memory -= length
+        self._held += length
+        if not is_signed:
+            middleware._memory_of_strangers -= length
+            self._held_as_a_stranger += length
+        return True
 
     async def _remember(self, passage: ffi.Passage, step: Any) -> ffi.GateStep:
         cache = self._middleware._replay if step.signed else self._middleware._replay_unsigned

@@ -23,11 +23,17 @@ def sign_request(
     body: BytesLike = b"",
     cover: Sequence[str] = (),
     now: int | None = None,
-) -> list[tuple[str, bytes]]:
+) -> list[tuple[str, str]]:
     """Signs a request (RFC 9421, Ed25519): all of its fields, those given and ``content-digest``, ``signature-input`` and ``signature``.
 
+        httpx.put(url, content=body, headers=sign_request("PUT", url, alice, fields=[("content-type", "text/plain")], body=body))
+
     ``url`` is absolute, as the request line will have it. Method, authority, path, query, content type and body are covered, and ``authorization``
-    and ``cookie`` if they are there; ``cover`` names fields to be signed besides. ``now`` is Unix seconds. Source: SPEC §21.
+    and ``cookie`` if they are there; ``cover`` names fields to be signed besides. ``now`` is Unix seconds. Bytes are Latin-1 in what is returned. Change
+    nothing that is covered afterwards. Each signature is good for 300 seconds, and once. Source: SPEC §21.
+
+    Raises `Malformed` for a URL, a method or a field that is none, and for a covered field that comes twice or is not ASCII; `Misuse` if the
+    signature's own fields are to be covered; `TooLarge` for more than 32 components.
     """
     parts = _parts(url)
     target = (parts.path or "/") + (f"?{parts.query}" if "?" in url.split("#", 1)[0] else "")
@@ -35,7 +41,7 @@ def sign_request(
         method=method, origin=f"{parts.scheme}://{parts.netloc}", path_and_query=target, fields=[raw_field(name, value) for name, value in fields]
     )
     signed = call(ffi.sign_request, request, identity._raw, list(cover), as_bytes(body), clock() if now is None else now)
-    return [(field.name, field.value) for field in signed]
+    return [(field.name, field.value.decode("latin-1")) for field in signed]
 
 
 def _parts(url: str) -> SplitResult:

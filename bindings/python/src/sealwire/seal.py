@@ -122,11 +122,11 @@ def seal(
     more than 1024 recipients.
     """
     payload = as_payload(plaintext)
-    sealer = raw_sealer(
-        to, context, sign=sign, metadata=metadata, created=created, content_type=content_type, filename=filename, aead=aead,
-        padded=padded, part=part, allow_classical=allow_classical,
-    )  # fmt: skip
-    return call(sealer.seal, payload)
+    options = _raw_options(
+        sign=sign, metadata=metadata, created=created, content_type=content_type, filename=filename, aead=aead, padded=padded, part=part
+    )
+    sealing = ffi.Sealing(context=raw_context(context), readers=_raw_reader_list(to), allow_classical=allow_classical, options=options)
+    return call(ffi.seal_once, sealing, payload)
 
 
 def open(envelope: BytesLike, keys: Unlock, context: SealContext, *, expect: Expect = None, part: str = "") -> Opened:  # noqa: A001
@@ -371,8 +371,14 @@ def opened_of(raw: ffi.Opened) -> Opened:
 
 def raw_readers(to: Readers, allow_classical: bool) -> ffi.Readers:
     """Who can open, for the library."""
-    readers = [to] if isinstance(to, (Recipient, Anonymous, Passphrase, SymmetricKey, KeyService)) else list(to)
-    return call(ffi.Readers, [_raw_reader(reader) for reader in readers], allow_classical)
+    return call(ffi.Readers, _raw_reader_list(to), allow_classical)
+
+
+def _raw_reader_list(to: Readers) -> list[ffi.Reader]:
+    # A list first: what is a key service takes Python a while to find out.
+    is_one = not isinstance(to, (list, tuple)) and isinstance(to, (Recipient, Anonymous, Passphrase, SymmetricKey, KeyService))
+    readers: list[Reader] = [to] if is_one else list(to)  # type: ignore[list-item, arg-type]
+    return [_raw_reader(reader) for reader in readers]
 
 
 def _raw_reader(reader: Reader) -> ffi.Reader:
@@ -407,9 +413,26 @@ def raw_sealer(
     allow_classical: bool,
 ) -> ffi.Sealer:
     """What to seal with, for the library."""
+    options = _raw_options(
+        sign=sign, metadata=metadata, created=created, content_type=content_type, filename=filename, aead=aead, padded=padded, part=part
+    )
+    return call(ffi.Sealer, raw_context(context), raw_readers(to, allow_classical), options)
+
+
+def _raw_options(
+    *,
+    sign: Identity | None,
+    metadata: Metadata | None,
+    created: int | None,
+    content_type: str | None,
+    filename: str | None,
+    aead: Aead | None,
+    padded: bool,
+    part: str,
+) -> ffi.SealOptions:
     if not isinstance(aead, (Aead, type(None))):
         raise TypeError(f"an Aead is wanted, not {type(aead).__name__}")
-    options = ffi.SealOptions(
+    return ffi.SealOptions(
         sign=None if sign is None else sign._raw,
         metadata={key: _raw_value(value) for key, value in (metadata or {}).items()},
         created=created,
@@ -419,7 +442,6 @@ def raw_sealer(
         padded=padded,
         part=part,
     )
-    return call(ffi.Sealer, raw_context(context), raw_readers(to, allow_classical), options)
 
 
 def _raw_value(value: MetadataValue) -> ffi.MetadataValue:

@@ -137,6 +137,11 @@ func lent(_ bytes: Data) throws -> Data {
     return bytes
 }
 
+func lent(_ text: String) throws -> String {
+    guard text.utf8.count <= Int(Int32.max) - 8 else { throw SealwireError(.tooLarge, "too large: a text of 2 GiB") }
+    return text
+}
+
 /// The seconds of the system's clock.
 func now() -> UInt64 {
     UInt64(max(0, Date().timeIntervalSince1970))

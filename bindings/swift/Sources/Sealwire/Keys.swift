@@ -26,13 +26,13 @@ public final class Identity: Sendable {
     /// Reads the secret text form, `sealwire-identity1…`. Throws `InvalidKey` if a character is wrong or the length, and `Unsupported` for another
     /// KEM. Swift cannot wipe a string: where it matters, keep identities in a ``SecretStore``.
     public static func parse(_ text: String) throws -> Identity {
-        try crossing { Identity(try SealwireRaw.Identity.parse(text: text)) }
+        try crossing { Identity(try SealwireRaw.Identity.parse(text: try lent(text))) }
     }
 
     /// Reads an identity file: one text form per line; empty lines and lines with `#` in front are skipped. Throws `TooLarge` above 64 KiB or 64
     /// identities, `Malformed` if there is none, and what ``parse(_:)`` does.
     public static func parseFile(_ text: String) throws -> [Identity] {
-        try crossing { try SealwireRaw.parseIdentityFile(text: text).map { Identity($0) } }
+        try crossing { try SealwireRaw.parseIdentityFile(text: try lent(text)).map { Identity($0) } }
     }
 
     /// The identity that was saved under `name`, or nothing. Throws what the store does, and `InvalidKey` or `Unsupported` if something else is there.
@@ -65,7 +65,7 @@ public final class Passphrase: Sendable {
     /// `costs` are other costs to *seal* with; less than the default makes guessing cheaper for a thief of the envelope. Throws `Misuse` for a length
     /// outside the limits, `TooLarge` for costs above one and `Malformed` for costs below.
     public init(_ text: String, costs: Argon2Costs? = nil) throws {
-        raw = try crossing { try SealwireRaw.Passphrase(text: text, costs: costs?.raw) }
+        raw = try crossing { try SealwireRaw.Passphrase(text: try lent(text), costs: costs?.raw) }
     }
 }
 

@@ -8,7 +8,7 @@ public func toText(_ envelope: Data) throws -> String {
 
 /// Reads base64url without padding. Throws `Malformed` for any other character (white space and `=` too), and for trailing bits that are not zero.
 public func fromText(_ text: String) throws -> Data {
-    try crossing { try SealwireRaw.fromText(text: text) }
+    try crossing { try SealwireRaw.fromText(text: try lent(text)) }
 }
 
 /// Cuts an envelope into header and body, to be stored apart: a row in a database, an object in a store. Throws what ``inspect(_:)`` does.

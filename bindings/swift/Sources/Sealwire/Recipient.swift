@@ -42,7 +42,7 @@ public final class Recipient: Sendable, Hashable, CustomStringConvertible {
     /// Throws `InvalidKey` if a character was changed or lost, a key is not valid, or the signing key has not signed the KEM key; `TooLarge`
     /// above 4096 characters; `Unsupported` for another KEM.
     public static func parse(_ text: String) throws -> Recipient {
-        try crossing { Recipient(try SealwireRaw.Recipient.parse(text: text)) }
+        try crossing { Recipient(try SealwireRaw.Recipient.parse(text: try lent(text))) }
     }
 
     /// Which KEM its content keys are agreed on with.
@@ -86,7 +86,7 @@ public struct Pin: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads the text form, with nothing around it. Throws `InvalidKey` if a character was changed or lost.
     public static func parse(_ text: String) throws -> Pin {
-        try crossing { Pin(text: try SealwireRaw.parsePin(text: text)) }
+        try crossing { Pin(text: try SealwireRaw.parsePin(text: try lent(text))) }
     }
 
     /// Throws `InvalidKey` if `recipient` is not the pinned one.
@@ -104,7 +104,7 @@ public struct Signer: Sendable, Hashable, CustomStringConvertible {
 
     /// Reads 64 lower-case hex digits. Throws `InvalidKey` for anything else, and for a key that is not valid.
     public static func parse(_ text: String) throws -> Signer {
-        try crossing { Signer(text: try SealwireRaw.parseSigner(text: text)) }
+        try crossing { Signer(text: try SealwireRaw.parseSigner(text: try lent(text))) }
     }
 
     /// The name of this key in signed requests: its JWK thumbprint (RFC 7638), 43 characters of base64url.

@@ -5,7 +5,7 @@ import SealwireRaw
 public protocol RangeSource: Sendable {
     /// How many bytes there are.
     var length: UInt64 { get }
-    /// The bytes of `range`; exactly as many.
+    /// The bytes of `range`; exactly as many. The package's own sources throw `Misuse` for what is not there.
     func read(_ range: Swift.Range<UInt64>) async throws -> Data
 }
 
@@ -100,6 +100,7 @@ public final class FileSource: RangeSource, @unchecked Sendable {
     }
 
     private func readNow(_ range: Swift.Range<UInt64>) throws -> Data {
+        try check(range, isWithin: length)
         lock.lock()
         defer { lock.unlock() }
         try file.seek(toOffset: range.lowerBound)
@@ -122,6 +123,11 @@ public struct DataSource: RangeSource {
     public var length: UInt64 { UInt64(bytes.count) }
 
     public func read(_ range: Swift.Range<UInt64>) async throws -> Data {
-        Data(bytes.dropFirst(Int(range.lowerBound)).prefix(range.count))
+        try check(range, isWithin: length)
+        return Data(bytes.dropFirst(Int(range.lowerBound)).prefix(range.count))
     }
+}
+
+private func check(_ range: Swift.Range<UInt64>, isWithin length: UInt64) throws {
+    guard range.upperBound <= length else { throw SealwireError(.misuse, "misuse: a range that is not within the source") }
 }

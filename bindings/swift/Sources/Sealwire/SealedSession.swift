@@ -83,7 +83,7 @@ public final class SealedSession: Sendable {
     /// `Truncated`. Other bodies are one piece, verified as a whole.
     public func bytes(for request: URLRequest, options: CallOptions = CallOptions()) async throws -> (SealedBytes, HTTPURLResponse) {
         switch try await call(request, options, file: nil) {
-        case .whole(let answer): return (SealedBytes(front: answer.body, rest: nil), answer.response)
+        case .whole(let answer): return (SealedBytes(pieces: Once(front: answer.body, of: { nil }, step: { _ in Data() })), answer.response)
         case .passing(let bytes, let response): return (bytes, response)
         }
     }
@@ -139,32 +139,14 @@ public struct ListItem: Sendable {
     public let opened: Result<Opened, SealwireError>
 }
 
-/// A body that is read once, while it arrives.
+/// A body while it arrives. It is read once, by one task: every other reader is told `Misuse`.
 public struct SealedBytes: AsyncSequence {
     public typealias Element = Data
 
-    let front: Data
-    let rest: Passing?
+    let pieces: Once
 
-    public func makeAsyncIterator() -> Iterator {
-        Iterator(front: front, rest: rest)
-    }
-
-    public struct Iterator: AsyncIteratorProtocol {
-        var front: Data
-        var rest: Passing?
-
-        public mutating func next() async throws -> Data? {
-            if !front.isEmpty {
-                defer { front = Data() }
-                return front
-            }
-            guard let passing = rest else { return nil }
-            rest = nil
-            let piece = try await passing.next()
-            if piece != nil { rest = passing }
-            return piece
-        }
+    public func makeAsyncIterator() -> PieceIterator {
+        PieceIterator(pieces)
     }
 }
 
@@ -214,6 +196,8 @@ extension SealedSession {
             return try await run(started, request, url, file)
         } catch {
             started.call.broke()
+            // Whatever a call that was given up failed with.
+            try Task.checkCancellation()
             throw error
         }
     }
@@ -232,7 +216,7 @@ extension SealedSession {
             case .send, .read:
                 continue
             case .pass(let status, let fields, let front):
-                let bytes = SealedBytes(front: front, rest: Passing(call, arrivals))
+                let bytes = SealedBytes(pieces: passing(front, call, arrivals))
                 return .passing(bytes, try appResponse(url, status, fields))
             case .done(let status, let fields, let body, let signer, let about):
                 // It is that of the envelope.
@@ -262,7 +246,11 @@ extension SealedSession {
             let status = UInt16(clamping: response.statusCode)
             var step = try crossing { try call.answered(status: status, fields: receivedFields(response), redirected: redirected) }
             while case .read = step {
-                if let piece = try await arrivals.piece() {
+                if !call.wantsMore() {
+                    // What is refused already may have no end.
+                    arrivals.cancel()
+                    step = try crossing { try call.finish(now: now()) }
+                } else if let piece = try await arrivals.piece() {
                     step = try crossing { try call.read(piece: try lent(piece)) }
                 } else {
                     step = try crossing { try call.finish(now: now()) }
@@ -380,28 +368,22 @@ private func wholeBody(_ request: URLRequest, limit: UInt64) throws -> Data? {
     }
 }
 
-/// A body that is opened while it arrives.
-final class Passing: @unchecked Sendable {
-    private let call: SealwireRaw.Call
-    private let arrivals: Arrivals
+/// A body that is opened while it arrives. Who lets go of it wants no more.
+private func passing(_ front: Data, _ call: SealwireRaw.Call, _ arrivals: Arrivals) -> Once {
+    let awaited = Awaited(arrivals)
+    return Once(front: front, of: { try await awaited.arrivals.piece() }) { piece in
+        try crossing { try piece.map { try call.pass(piece: try lent($0)) } ?? call.passEnd() }
+    }
+}
 
-    init(_ call: SealwireRaw.Call, _ arrivals: Arrivals) {
-        self.call = call
+private final class Awaited: Sendable {
+    let arrivals: Arrivals
+
+    init(_ arrivals: Arrivals) {
         self.arrivals = arrivals
     }
 
     deinit {
         arrivals.cancel()
-    }
-
-    func next() async throws -> Data? {
-        while true {
-            guard let piece = try await arrivals.piece() else {
-                let rest = try crossing { try call.passEnd() }
-                return rest.isEmpty ? nil : rest
-            }
-            let content = try crossing { try call.pass(piece: try lent(piece)) }
-            if !content.isEmpty { return content }
-        }
     }
 }

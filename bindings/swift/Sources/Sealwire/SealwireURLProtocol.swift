@@ -43,11 +43,11 @@ public final class SealwireURLProtocol: URLProtocol, @unchecked Sendable {
             do {
                 guard let session else { throw SealwireError(.misuse, "misuse: no session is used for this origin") }
                 let (bytes, response) = try await session.bytes(for: request)
-                client?.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed)
-                for try await piece in bytes { client?.urlProtocol(self, didLoad: piece) }
-                client?.urlProtocolDidFinishLoading(self)
+                await tell(unless: isStopped) { $0.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed) }
+                for try await piece in bytes { await tell(unless: isStopped) { $0.urlProtocol(self, didLoad: piece) } }
+                await tell(unless: isStopped) { $0.urlProtocolDidFinishLoading(self) }
             } catch {
-                client?.urlProtocol(self, didFailWithError: error)
+                await tell(unless: isStopped) { $0.urlProtocol(self, didFailWithError: error) }
             }
         }
         lock.lock()
@@ -60,6 +60,43 @@ public final class SealwireURLProtocol: URLProtocol, @unchecked Sendable {
         defer { lock.unlock() }
         sending?.cancel()
     }
+
+    private func isStopped() -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        return sending?.isCancelled == true
+    }
+}
+
+extension URLProtocol {
+    /// Tells the client, as long as anybody listens. On Linux what it touches of its session is the session's queue's alone, which nothing public names:
+    /// elsewhere two requests at once end the process.
+    func tell(unless isStopped: @escaping () -> Bool, _ what: @escaping (any URLProtocolClient) -> Void) async {
+        guard let client else { return }
+        #if canImport(FoundationNetworking)
+        if let queue = stored("workQueue", of: stored("session", of: task)) as? DispatchQueue {
+            return await withCheckedContinuation { told in
+                queue.async {
+                    if !isStopped() { what(client) }
+                    told.resume()
+                }
+            }
+        }
+        #endif
+        if !isStopped() { what(client) }
+    }
+}
+
+/// The property of this name of what `object` holds.
+private func stored(_ name: String, of object: Any?) -> Any? {
+    guard let object else { return nil }
+    var mirror: Mirror? = Mirror(reflecting: object)
+    while let here = mirror {
+        if here.displayStyle == .optional { return stored(name, of: here.children.first?.value) }
+        if let found = here.children.first(where: { $0.label == name }) { return found.value }
+        mirror = here.superclassMirror
+    }
+    return nil
 }
 
 private final class Sessions: @unchecked Sendable {

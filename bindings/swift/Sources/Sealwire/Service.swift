@@ -130,7 +130,8 @@ public final class MemoryReplayCache: ReplayCache {
 /// A service that takes exchanges, or a gateway that verifies signatures, in front of an app of any framework. Source: SPEC §18 to §21.
 ///
 /// Everything is demanded everywhere, unless a path is excepted by name. Refusals are an `application/problem+json` that does not say why; the observer hears
-/// of it. Bodies are whole when they come here: the framework bounds how long one may take to arrive, and how many arrive at once.
+/// of it. Bodies are held while they arrive, unless their path is to `stream`. Answers in the whole form are collected, up to 64 MiB; those to requests in the
+/// chunked form are sealed while they are made. What cannot be sealed becomes a sealed 500.
 ///
 /// ```swift
 /// let service = try SealedService(origin: "https://api.example.com", keys: keys, identity: identity, plain: ["/health"])
@@ -140,11 +141,18 @@ public final class SealedService: Sendable {
     private let gate: SealwireRaw.Gate
     private let signed: any ReplayCache
     private let unsigned: any ReplayCache
+    private let bodyTimeout: TimeInterval
+    private let memory: Memory
 
     /// A service that takes exchanges. `origin` is where everybody outside finds it; a received `Host` decides nothing. The keys belong to this service from
     /// here on; `identity` signs them, and clients carry its pin. `signedOnly` lets requests for these paths in without an exchange, but signed: where the
     /// service only stores envelopes. `unsigned` lets exchanges in from anybody; `plain` lets requests in **as they are**. `mounted` says that a gateway in
-    /// front replaces a prefix of the public path. `maxBody` is 8 MiB, unless told otherwise.
+    /// front replaces a prefix of the public path.
+    ///
+    /// `stream` hands requests for these paths on while their body arrives. **The app then acts on a body that may turn out to be cut off**: it has to undo
+    /// what it did if the body throws. `maxBody` is 8 MiB, unless told otherwise. `bodyTimeout` is how many seconds a body may take to arrive where it is
+    /// held, and each piece of one that streams; `memory` is how many bytes all bodies together may hold while they arrive, those that nobody signed half of it; what is above gets 503.
+    /// `replayUnsigned` remembers what nobody signed apart from `replay`: **a cache that strangers can fill refuses everybody**.
     ///
     /// Throws `Malformed` for an origin or a pattern that is not one, and `Misuse` if the keys have a service.
     public init(
@@ -155,6 +163,7 @@ public final class SealedService: Sendable {
         plain: [String] = [],
         signedOnly: [String] = [],
         unsigned: [String] = [],
+        stream: [String] = [],
         mounted: (public: String, local: String)? = nil,
         tunnel: String? = nil,
         postCarrier: Bool = false,
@@ -165,7 +174,10 @@ public final class SealedService: Sendable {
         allowOrigins: [String] = [],
         passOuter: [String] = [],
         maxBody: UInt64? = nil,
+        bodyTimeout: TimeInterval = 30,
+        memory: Int = 256 << 20,
         replay: (any ReplayCache)? = nil,
+        replayUnsigned: (any ReplayCache)? = nil,
         observer: (any Observer)? = nil
     ) throws {
         let exchanges = SealwireRaw.Exchanges(
@@ -178,23 +190,32 @@ public final class SealedService: Sendable {
             window: window,
             nextPins: nextPins.map(\.text)
         )
-        let options = SealwireRaw.GateOptions(
-            origin: origin,
-            exchanges: exchanges,
-            verify: verify?.raw,
-            plain: plain,
-            signedOnly: signedOnly,
-            unsigned: unsigned,
-            stream: [],
-            enforceIdempotencyKeys: enforceIdempotencyKeys,
-            allowOrigins: allowOrigins,
-            passOuter: passOuter,
-            maxBody: maxBody,
-            observer: observer.map { OutsideObserver($0) }
-        )
-        gate = try crossing { try SealwireRaw.Gate(options: options) }
+        try check(bodyTimeout)
+        let options = { (exchanges: SealwireRaw.Exchanges?) in
+            SealwireRaw.GateOptions(
+                origin: origin,
+                exchanges: exchanges,
+                verify: verify?.raw,
+                plain: plain,
+                signedOnly: signedOnly,
+                unsigned: unsigned,
+                stream: stream,
+                enforceIdempotencyKeys: enforceIdempotencyKeys,
+                allowOrigins: allowOrigins,
+                passOuter: passOuter,
+                maxBody: maxBody,
+                observer: observer.map { OutsideObserver($0) }
+            )
+        }
+        gate = try crossing {
+            // What is wrong with the options is said while the keys are still free.
+            _ = try SealwireRaw.Gate(options: options(nil))
+            return try SealwireRaw.Gate(options: options(exchanges))
+        }
         signed = replay ?? MemoryReplayCache()
-        self.unsigned = replay ?? MemoryReplayCache()
+        self.unsigned = replayUnsigned ?? replay ?? MemoryReplayCache()
+        self.bodyTimeout = bodyTimeout
+        self.memory = Memory(memory)
     }
 
     /// A gateway that lets in what is signed, and needs public keys alone; behind it exchanges and envelopes stay closed.
@@ -204,9 +225,13 @@ public final class SealedService: Sendable {
         plain: [String] = [],
         allowOrigins: [String] = [],
         maxBody: UInt64? = nil,
+        bodyTimeout: TimeInterval = 30,
+        memory: Int = 256 << 20,
         replay: (any ReplayCache)? = nil,
+        replayUnsigned: (any ReplayCache)? = nil,
         observer: (any Observer)? = nil
     ) throws {
+        try check(bodyTimeout)
         let options = SealwireRaw.GateOptions(
             origin: origin,
             verify: verify.raw,
@@ -217,7 +242,9 @@ public final class SealedService: Sendable {
         )
         gate = try crossing { try SealwireRaw.Gate(options: options) }
         signed = replay ?? MemoryReplayCache()
-        unsigned = replay ?? MemoryReplayCache()
+        unsigned = replayUnsigned ?? replay ?? MemoryReplayCache()
+        self.bodyTimeout = bodyTimeout
+        self.memory = Memory(memory)
     }
 
     /// Opens a request, asks `app`, and seals what it answers. What is not let in is answered here. Put it around the whole app, not single routes: a
@@ -228,16 +255,17 @@ public final class SealedService: Sendable {
     ) async throws -> ServiceResponse {
         let origin = request.fields.first { $0.name.lowercased() == "origin" }
         let page = gate.pageFields(origin: origin.map { Data($0.value.utf8) })
+        let hasBody = await hasBody(request)
         let entered = try crossing {
             try gate.enter(
                 method: request.method,
                 pathAndQuery: request.pathAndQuery,
                 fields: request.fields.map(\.raw),
-                hasBody: !request.body.isEmpty,
+                hasBody: hasBody,
                 now: now()
             )
         }
-        let passage = entered.passage
+        let (passage, pieces) = (entered.passage, request.body.pieces)
         var step = entered.step
         while true {
             switch step {
@@ -248,22 +276,57 @@ public final class SealedService: Sendable {
                 passage.served(status: UInt16(clamping: response.status))
                 return response.with(page)
             case .read:
-                step = try crossing {
-                    let pushed = try passage.push(piece: try lent(request.body), now: now())
-                    guard case .read = pushed else { return pushed }
-                    return try passage.finish(now: now())
-                }
+                step = try await read(pieces, into: passage)
             case .remember(let id, let made, let until, let signed):
                 step = try await remember(passage, id, made, until, signed ? self.signed : unsigned)
             case .admitted(let admitted):
                 let signer = admitted.signer.map { Signer(text: $0) }
-                let response = try await app(ServiceRequest(admitted), signer)
-                defer { passage.served(status: UInt16(clamping: response.status)) }
-                guard admitted.isSealed else { return response.with(page) }
-                let body = admitted.method == "HEAD" ? Data() : response.body
-                let (status, fields) = (UInt16(clamping: response.status), response.fields.map(\.raw))
-                return try crossing { try sealed(passage, admitted.isStreamed, status, fields, body) }.with(page)
+                let body = admitted.beginsEarly ? ServiceBody(rest(of: pieces, after: admitted.content, passage)) : ServiceBody(admitted.content)
+                let response = try await app(ServiceRequest(admitted, body), signer)
+                guard admitted.isSealed else {
+                    passage.served(status: UInt16(clamping: response.status))
+                    return response.with(page)
+                }
+                let answer = admitted.method == "HEAD" ? ServiceResponse(status: response.status, fields: response.fields) : response
+                return try await (admitted.isStreamed ? streamed(passage, answer) : sealed(passage, answer)).with(page)
             }
+        }
+    }
+
+    private func hasBody(_ request: ServiceRequest) async -> Bool {
+        // A `content-length` of zero the gate knows.
+        if request.fields.contains(where: { ["content-length", "transfer-encoding"].contains($0.name.lowercased()) }) { return true }
+        return await !request.body.isEmpty(within: bodyTimeout)
+    }
+
+    /// Reads a body: all of it, or up to where the app may read on.
+    private func read(_ pieces: Once, into passage: SealwireRaw.Passage) async throws -> SealwireRaw.GateStep {
+        try pieces.begin()
+        let deadline = Date() + bodyTimeout
+        let isSigned = passage.isSigned()
+        var held = 0
+        defer { memory.give(held, isSigned: isSigned) }
+        while true {
+            let piece: Data?
+            do {
+                piece = try await pieces.next(within: deadline.timeIntervalSinceNow)
+            } catch {
+                try Task.checkCancellation()
+                let why: SealwireRaw.GiveUp = (error as? SealwireError) == tooSlow ? .slow : .broken
+                return try crossing { try passage.giveUp(why: why) }
+            }
+            guard let piece else { return try crossing { try passage.finish(now: now()) } }
+            guard memory.take(piece.count, isSigned: isSigned) else { return try crossing { try passage.giveUp(why: .memory) } }
+            held += piece.count
+            let step = try crossing { try passage.push(piece: try lent(piece), now: now()) }
+            guard case .read = step else { return step }
+        }
+    }
+
+    /// What follows of a body that the app gets while it arrives. Only its end says that nothing was cut off.
+    private func rest(of pieces: Once, after content: Data, _ passage: SealwireRaw.Passage) -> Once {
+        Once(front: content, of: { [bodyTimeout] in try await pieces.next(within: bodyTimeout) }) { piece in
+            try crossing { try piece.map { try passage.rest(piece: try lent($0), now: now()) } ?? passage.restEnd(now: now()) }
         }
     }
 
@@ -286,95 +349,69 @@ public final class SealedService: Sendable {
     }
 }
 
-/// To a request in the chunked form the answer is sealed in chunks.
-private func sealed(
-    _ passage: SealwireRaw.Passage,
-    _ isStreamed: Bool,
-    _ status: UInt16,
-    _ fields: [SealwireRaw.Field],
-    _ body: Data
-) throws -> ServiceResponse {
-    guard isStreamed else {
-        return ServiceResponse(try passage.seal(status: status, fields: fields, body: try lent(body)))
-    }
-    let streamed = try passage.stream(status: status, fields: fields)
-    var response = ServiceResponse(streamed.answer)
-    if let sealing = streamed.body {
-        response.body += try sealing.push(piece: try lent(body))
-        response.body += try sealing.finish()
-    }
-    return response
+/// Seals an answer as a whole.
+private func sealed(_ passage: SealwireRaw.Passage, _ response: ServiceResponse) async throws -> ServiceResponse {
+    let body = try? await response.body.whole(upTo: maxWhole)
+    let status = body == nil ? 500 : UInt16(clamping: response.status)
+    let fields = body == nil ? [] : response.fields.map(\.raw)
+    defer { passage.served(status: status) }
+    return ServiceResponse(try crossing { try passage.seal(status: status, fields: fields, body: try lent(body ?? Data())) })
 }
 
-/// One field line.
-public struct HeaderField: Sendable, Hashable {
-    public let name: String
-    public let value: String
+/// The most that is collected of an app's answer.
+private let maxWhole = 64 << 20
 
-    public init(_ name: String, _ value: String) {
-        self.name = name
-        self.value = value
-    }
-
-    init(_ raw: SealwireRaw.Field) {
-        name = raw.name
-        value = String(decoding: raw.value, as: UTF8.self)
-    }
-
-    var raw: SealwireRaw.Field {
-        SealwireRaw.Field(name: name, value: Data(value.utf8))
-    }
-}
-
-/// A request as a framework has it: `pathAndQuery` as it stands in the request line.
-public struct ServiceRequest: Sendable, Hashable {
-    public var method: String
-    public var pathAndQuery: String
-    public var fields: [HeaderField]
-    public var body: Data
-
-    public init(method: String, pathAndQuery: String, fields: [HeaderField] = [], body: Data = Data()) {
-        self.method = method
-        self.pathAndQuery = pathAndQuery
-        self.fields = fields
-        self.body = body
-    }
-
-    init(_ raw: SealwireRaw.Request) {
-        method = raw.method
-        pathAndQuery = raw.pathAndQuery
-        fields = raw.fields.map { HeaderField($0) }
-        body = raw.content
-    }
-}
-
-/// A response as a framework takes it.
-public struct ServiceResponse: Sendable, Hashable {
-    public var status: Int
-    public var fields: [HeaderField]
-    public var body: Data
-
-    public init(status: Int, fields: [HeaderField] = [], body: Data = Data()) {
-        self.status = status
-        self.fields = fields
-        self.body = body
-    }
-
-    init(_ raw: SealwireRaw.Message) {
-        status = Int(raw.status)
-        fields = raw.fields.map { HeaderField($0) }
-        body = raw.body
-    }
-
-    /// A `vary` more, the others in the place of the app's own.
-    func with(_ page: [SealwireRaw.Field]) -> ServiceResponse {
-        var response = self
-        for field in page.map({ HeaderField($0) }) {
-            if field.name != "vary" { response.fields.removeAll { $0.name.lowercased() == field.name } }
-            response.fields.append(field)
+/// Seals an answer while it is made.
+private func streamed(_ passage: SealwireRaw.Passage, _ response: ServiceResponse) throws -> ServiceResponse {
+    let pieces = response.body.pieces
+    // What was read before is not there to be sealed.
+    guard (try? pieces.begin()) != nil else { return try streamed(passage, ServiceResponse(status: 500)) }
+    let status = UInt16(clamping: response.status)
+    defer { passage.served(status: status) }
+    let streamed = try crossing { try passage.stream(status: status, fields: response.fields.map(\.raw)) }
+    var answer = ServiceResponse(streamed.answer)
+    guard let sealing = streamed.body else { return answer }
+    answer.body = ServiceBody(
+        Once(front: streamed.answer.body, of: { try await pieces.next() }) { piece in
+            try crossing { try piece.map { try sealing.push(piece: try lent($0)) } ?? sealing.finish() }
         }
-        return response
+    )
+    return answer
+}
+
+/// How many bytes bodies may hold now, all of them and those of strangers: of half of it they cannot keep known devices out.
+private final class Memory: @unchecked Sendable {
+    private let lock = NSLock()
+    private var left: Int
+    private var leftForStrangers: Int
+
+    init(_ left: Int) {
+        self.left = left
+        leftForStrangers = left / 2
     }
+
+    func take(_ count: Int, isSigned: Bool) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        guard count <= left, isSigned || count <= leftForStrangers else { return false }
+        add(-count, isSigned: isSigned)
+        return true
+    }
+
+    func give(_ count: Int, isSigned: Bool) {
+        lock.lock()
+        defer { lock.unlock() }
+        add(count, isSigned: isSigned)
+    }
+
+    private func add(_ count: Int, isSigned: Bool) {
+        left += count
+        if !isSigned { leftForStrangers += count }
+    }
+}
+
+private func check(_ bodyTimeout: TimeInterval) throws {
+    guard bodyTimeout > 0, bodyTimeout <= 24 * 24 * 3600 else { throw SealwireError(.misuse, "misuse: a body has up to 24 days") }
 }
 
 final class OutsideOriginKeys: SealwireRaw.OriginKeys {

@@ -1,5 +1,5 @@
 import Foundation
-import Sealwire
+@testable import Sealwire
 import XCTest
 
 #if canImport(FoundationNetworking)
@@ -23,10 +23,11 @@ final class SessionTests: XCTestCase {
         try serve(observer: observer) { request, signer in
             XCTAssertNil(signer)
             XCTAssertEqual(request.fields.first { $0.name == "authorization" }?.value, "Bearer secret")
+            let body = try await request.body.whole()
             return ServiceResponse(
                 status: 201,
                 fields: [HeaderField("content-type", "text/plain"), HeaderField("x-inner", "yes")],
-                body: Data("\(request.method) \(request.pathAndQuery) \(String(decoding: request.body, as: UTF8.self))".utf8)
+                body: Data("\(request.method) \(request.pathAndQuery) \(String(decoding: body, as: UTF8.self))".utf8)
             )
         }
         let session = try client(Rule(origin: api, path: "/{rest..}", exchange: .inPlace()), observer: observer)
@@ -59,7 +60,7 @@ final class SessionTests: XCTestCase {
     func testStreamedAnswersAndUploads() async throws {
         let large = payload(300_000)
         try serve { request, _ in
-            ServiceResponse(status: 200, body: request.method == "POST" ? request.body : large)
+            ServiceResponse(status: 200, body: request.method == "POST" ? request.body : ServiceBody(large))
         }
         let session = try client(Rule(origin: api, path: "/{rest..}", exchange: .inPlace(), streamed: true))
         let (bytes, response) = try await session.bytes(for: URLRequest(url: try url("/film")))
@@ -92,7 +93,7 @@ final class SessionTests: XCTestCase {
             guard request.method == "PUT" else {
                 return ServiceResponse(status: 200, fields: [HeaderField("content-type", "application/vnd.sealwire")], body: stored.all()[id] ?? Data())
             }
-            stored.put(request.body, id)
+            stored.put(try await request.body.whole(), id)
             return ServiceResponse(status: 204)
         }
         let resource = SealedResource(
@@ -196,7 +197,8 @@ final class SessionTests: XCTestCase {
         }
         let answer = try await ask(signed)
         XCTAssertEqual(answer.status, 200)
-        XCTAssertEqual(String(decoding: answer.body, as: UTF8.self), people.alice.signer.description)
+        let said = try await answer.body.whole()
+        XCTAssertEqual(String(decoding: said, as: UTF8.self), people.alice.signer.description)
         let again = try await ask(signed)
         XCTAssertEqual(again.status, 401)
         let unsigned = try await ask(request)
@@ -210,7 +212,7 @@ final class SessionTests: XCTestCase {
     }
 
     func testTheURLProtocol() async throws {
-        try serve { request, _ in ServiceResponse(status: 200, body: Data("inner \(request.pathAndQuery)".utf8) + request.body) }
+        try serve { request, _ in ServiceResponse(status: 200, body: Data("inner \(request.pathAndQuery)".utf8) + (try await request.body.whole())) }
         let sealed = try client(Rule(origin: api, path: "/notes/{id}", exchange: .inPlace()))
         SealwireURLProtocol.use(sealed)
         defer { SealwireURLProtocol.forget(sealed) }
@@ -387,21 +389,24 @@ final class Wire: @unchecked Sendable {
     }
 
     func carry(_ request: ServiceRequest) async throws -> ServiceResponse {
-        hear(request)
+        hear(request, try await request.body.whole())
         if breaks { throw URLError(.networkConnectionLost) }
         if let answer { return answer }
         var response = try await required(app)(request)
         if repeats { repeatedStatus = try await required(app)(request).status }
-        if flipsAnswers, !response.body.isEmpty { response.body[response.body.endIndex - 1] ^= 1 }
-        if cutsAnswers { response.body = response.body.dropLast(30_000) }
+        guard flipsAnswers || cutsAnswers else { return response }
+        var body = try await response.body.whole()
+        if flipsAnswers, !body.isEmpty { body[body.endIndex - 1] ^= 1 }
+        if cutsAnswers { body = body.dropLast(30_000) }
+        response.body = ServiceBody(body)
         return response
     }
 
-    private func hear(_ request: ServiceRequest) {
+    private func hear(_ request: ServiceRequest, _ body: Data) {
         lock.lock()
         defer { lock.unlock() }
         let head = request.fields.map { "\($0.name): \($0.value)\n" }.joined()
-        heard.append(Data("\(request.method) \(request.pathAndQuery)\n\(head)".utf8) + request.body)
+        heard.append(Data("\(request.method) \(request.pathAndQuery)\n\(head)".utf8) + body)
     }
 }
 
@@ -421,17 +426,21 @@ final class WireProtocol: URLProtocol, @unchecked Sendable {
                 var fields: [String: String] = [:]
                 for field in answer.fields { fields[field.name] = field.value }
                 let response = try required(HTTPURLResponse(url: url, statusCode: answer.status, httpVersion: "HTTP/1.1", headerFields: fields))
-                client?.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed)
-                if !answer.body.isEmpty { client?.urlProtocol(self, didLoad: answer.body) }
-                client?.urlProtocolDidFinishLoading(self)
+                await tell(unless: isStopped) { $0.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed) }
+                for try await piece in answer.body { await tell(unless: isStopped) { $0.urlProtocol(self, didLoad: piece) } }
+                await tell(unless: isStopped) { $0.urlProtocolDidFinishLoading(self) }
             } catch {
-                client?.urlProtocol(self, didFailWithError: error)
+                await tell(unless: isStopped) { $0.urlProtocol(self, didFailWithError: error) }
             }
         }
     }
 
     override func stopLoading() {
         carrying?.cancel()
+    }
+
+    private func isStopped() -> Bool {
+        carrying?.isCancelled == true
     }
 }
 

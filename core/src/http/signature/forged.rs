@@ -241,6 +241,22 @@ fn a_lookup_cannot_pass_one_signer_for_another() {
 }
 
 #[test]
+fn a_body_that_was_hashed_elsewhere_is_signed_as_if_it_were_here() {
+    let signed = |body: SignedBody<'_>| {
+        scripted_random::start();
+        let mut head = head(&[("content-type", "application/vnd.sealwire")]);
+        RequestSigner::new(&ALICE).sign(&mut head, body, NOW).unwrap();
+        scripted_random::stop();
+        head
+    };
+    let _ = ALICE.signer();
+    let hashed = signed(SignedBody::Hashed(&sha256(&[BODY])));
+    assert_eq!(hashed, signed(SignedBody::Whole(BODY)));
+    let verifier = RequestVerifier::new(vec![ALICE.signer()], OriginPolicy::default());
+    assert_eq!(verifier.verify_head(&hashed, true, NOW).unwrap().body(BODY), Ok(VerifiedBody::Whole));
+}
+
+#[test]
 fn the_worked_example_of_the_spec() {
     scripted_random::start();
     let identity = Identity::generate_with(Kem::X25519).unwrap();

@@ -45,6 +45,8 @@ pub enum SignedBody<'b> {
     None,
     /// All of it. An empty one is none: no transport tells them apart reliably.
     Whole(&'b [u8]),
+    /// SHA-256 of all of it, where it is hashed elsewhere. It is not empty.
+    Hashed(&'b [u8; 32]),
     /// An exchange that is sent as a stream. The field `sealwire-exchange-head` holds its first bytes (header and encapsulated key)
     /// as an sf-binary, and is signed in the body's place; the exchange itself verifies the rest.
     Streamed,
@@ -79,8 +81,11 @@ impl<'i> RequestSigner<'i> {
         let has_body = match body {
             SignedBody::None | SignedBody::Whole([]) => false,
             SignedBody::Whole(bytes) => {
-                let digest = Base64::encode_string(&sha256(&[bytes]));
-                signed.headers.set(CONTENT_DIGEST, format!("sha-256=:{digest}:"))?;
+                set_digest(&mut signed, &sha256(&[bytes]))?;
+                true
+            }
+            SignedBody::Hashed(hash) => {
+                set_digest(&mut signed, hash)?;
                 true
             }
             SignedBody::Streamed => {
@@ -124,4 +129,8 @@ impl<'i> RequestSigner<'i> {
         ];
         Input::new(&components, &parameters)
     }
+}
+
+fn set_digest(head: &mut RequestHead, sha256: &[u8; 32]) -> Result<()> {
+    head.headers.set(CONTENT_DIGEST, format!("sha-256=:{}:", Base64::encode_string(sha256)))
 }

@@ -286,7 +286,8 @@ internal fun kemOf(raw: dev.sealwire.ffi.Kem): Kem = Kem.entries.first { it.raw 
 internal fun Loan.keyring(keys: Unlock): RawKeyring =
     if (keys is Keyring) lend(keys.held) else own(RawKeyring(listOf(key(keys))))
 
-private fun Loan.key(key: Unlock): Key =
+/** One that is no ring. */
+internal fun Loan.key(key: Unlock): Key =
     when (key) {
         is Identity -> Key.Identity(lend(key.held))
         is Passphrase -> Key.Passphrase(lend(key.held))

@@ -1,7 +1,11 @@
 package dev.sealwire
 
+import dev.sealwire.ffi.Opening
 import dev.sealwire.ffi.Part
 import dev.sealwire.ffi.SealOptions
+import dev.sealwire.ffi.Sealing
+import dev.sealwire.ffi.openOnce
+import dev.sealwire.ffi.sealOnce
 import java.nio.ByteBuffer
 import java.nio.charset.CharacterCodingException
 import dev.sealwire.ffi.About as RawAbout
@@ -49,7 +53,8 @@ public fun seal(
     padded: Boolean = true,
     part: String = "",
 ): ByteArray = calling {
-    sealer(to, context, sign, metadata, created, contentType, filename, aead, padded, part).seal(lend(plaintext))
+    val options = options(sign, metadata, created, contentType, filename, aead, padded, part)
+    sealOnce(Sealing(context.raw, readerList(to), to.classicalAllowed, options), lend(plaintext))
 }
 
 /**
@@ -76,7 +81,15 @@ public fun open(
     context: SealContext,
     expect: Collection<Signer>? = null,
     part: String = "",
-): Opened = calling { openedOf(opener(keys, context, expect, part).open(lend(envelope))) }
+): Opened = calling {
+    val raw =
+        if (keys is Keyring) {
+            opener(keys, context, expect, part).open(lend(envelope))
+        } else {
+            openOnce(Opening(context.raw, listOf(key(keys)), expect?.map { it.text }, part), lend(envelope))
+        }
+    openedOf(raw)
+}
 
 /**
  * Changes who can open an envelope, without touching its payload: [to] is the complete new list.
@@ -282,10 +295,20 @@ internal fun Loan.sealer(
     aead: Aead?,
     padded: Boolean,
     part: String,
-): RawSealer {
+): RawSealer = own(RawSealer(context.raw, readers(to), options(sign, metadata, created, contentType, filename, aead, padded, part)))
+
+private fun Loan.options(
+    sign: Identity?,
+    metadata: Map<String, MetadataValue>,
+    created: ULong?,
+    contentType: String?,
+    filename: String?,
+    aead: Aead?,
+    padded: Boolean,
+    part: String,
+): SealOptions {
     val values = metadata.mapValues { (_, value) -> rawValue(value) }
-    val options = SealOptions(sign?.let { lend(it.held) }, values, created, contentType, filename, aead?.raw, padded, part)
-    return own(RawSealer(context.raw, readers(to), options))
+    return SealOptions(sign?.let { lend(it.held) }, values, created, contentType, filename, aead?.raw, padded, part)
 }
 
 /** What to open with, inside the library. */
@@ -313,7 +336,9 @@ private fun rawValue(value: MetadataValue): RawValue =
         is MetadataValue.Bytes -> RawValue.Bytes(value.bytes)
     }
 
-private fun Loan.readers(to: Readers): RawReaders = own(RawReaders(flat(to).map { reader(it) }, to.classicalAllowed))
+private fun Loan.readers(to: Readers): RawReaders = own(RawReaders(readerList(to), to.classicalAllowed))
+
+private fun Loan.readerList(to: Readers): List<RawReader> = flat(to).map { reader(it) }
 
 private fun flat(to: Readers): List<Reader> =
     when (to) {

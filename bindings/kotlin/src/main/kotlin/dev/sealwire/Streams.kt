@@ -132,6 +132,7 @@ public class OpenInputStream(
     private fun fill(): Boolean {
         while (at == ready.size) {
             if (last != null) return false
+            calling { lend(held) } // What was closed says so, whatever the source would say.
             val count = sealed.read(piece)
             ready =
                 if (count >= 0) {

@@ -8,6 +8,7 @@ import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
+import java.util.concurrent.atomic.AtomicLong
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -248,6 +249,23 @@ internal abstract class HttpTest {
             }
             service.hijack = { false }
             assertEquals("GET ", get().text)
+        }
+    }
+
+    @Test
+    fun `an answer without an end is judged by its front, and held by nobody`() = Service().use { service ->
+        val sent = AtomicLong()
+        service.hijack = { exchange ->
+            val endless = !exchange.requestURI.path.startsWith("/.well-known")
+            if (endless) {
+                exchange.sendResponseHeaders(200, 0)
+                runCatching { repeat(4096) { exchange.responseBody.write(ByteArray(PIECE)).also { sent.addAndGet(PIECE.toLong()) } } }
+            }
+            endless
+        }
+        client(everything(service)).use { client ->
+            assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
+            assertTrue(sent.get() < 64 shl 20, "${sent.get()}")
         }
     }
 

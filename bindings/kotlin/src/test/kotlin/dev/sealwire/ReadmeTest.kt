@@ -71,8 +71,26 @@ class ReadmeTest {
         }
     }
 
+    /** What they say to each other `examples/kotlin/run` shows, within tests/run. */
     @Test
-    fun `the example talks to a service, which sees nothing of it outside`() {
+    fun `neither side of the example changed more than five lines`() {
+        val examples = repository.resolve("examples")
+        val sides = listOf("kotlin/Notes.kt" to "kotlin/NotesSealed.kt", "python/service.py" to "python/service_sealed.py")
+        val readme = examples.resolve("kotlin/README.md").readText()
+        for ((plain, sealed) in sides) {
+            val diff = diff(examples.resolve(plain), examples.resolve(sealed))
+            val added = diff.count { it.startsWith("> ") && it.length > 2 }
+            assertTrue(added in 1..5, diff.joinToString("\n"))
+            assertTrue(diff.count { it.startsWith("< ") } <= added, diff.joinToString("\n"))
+            assertTrue("$ diff $plain $sealed\n${diff.joinToString("\n")}\n" in readme, "the README does not show:\n${diff.joinToString("\n")}")
+        }
+    }
+
+    private fun diff(one: File, other: File): List<String> =
+        ProcessBuilder("diff", one.path, other.path).start().inputStream.bufferedReader().readLines()
+
+    @Test
+    fun `the example's client is sealed, and shows nothing of the note outside`() {
         var note = ByteArray(0)
         val app = { request: AppRequest -> AppReply(200, emptyMap(), sequenceOf(if (request.method == "GET") note else request.body.also { note = it })) }
         Service(app = app).use { service ->
@@ -80,7 +98,8 @@ class ReadmeTest {
             val said = ByteArrayOutputStream()
             System.setOut(PrintStream(said))
             try {
-                notes.main(arrayOf(service.origin, service.pin, "meet me at noon"))
+                val main = Class.forName("notes.NotesSealedKt").getMethod("main", Array<String>::class.java)
+                main.invoke(null, arrayOf(service.origin, "meet me at noon", service.pin))
             } finally {
                 System.setOut(out)
             }

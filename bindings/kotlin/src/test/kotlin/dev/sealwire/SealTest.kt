@@ -1,5 +1,7 @@
 package dev.sealwire
 
+import dev.sealwire.okio.OpenSource
+import dev.sealwire.okio.SealSink
 import java.io.ByteArrayInputStream
 import java.io.ByteArrayOutputStream
 import java.io.IOException
@@ -21,6 +23,8 @@ import kotlin.test.assertNotEquals
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 import kotlinx.coroutines.runBlocking
+import okio.Buffer
+import okio.buffer
 
 class SealTest {
     private val alice = Identity.generate(Kem.X25519)
@@ -364,6 +368,67 @@ class SealTest {
         val envelope = sealInBackground(note, bob.recipient, context, sign = alice)
         val wider = rewrapInBackground(envelope, bob, context, bob.recipient + carol.recipient)
         assertEquals(alice.signer, openInBackground(wider, carol, context).signer)
+        val anew = resealInBackground(wider, bob, context, bob.recipient, sign = bob, part = "", expect = listOf(alice.signer))
+        assertEquals(bob.signer, openInBackground(anew, bob, context).signer)
+        assertCode("NotRecipient") { open(anew, carol, context) }
+        val parts = sealPartsInBackground(mapOf("name" to note), bob.recipient, context, sign = alice)
+        val body = parts.bodies.getValue("name")
+        val header = rewrapHeaderInBackground(parts.header, body.copyOf(56), bob, context, carol.recipient, part = "name")
+        assertContentEquals(note, openDetachedInBackground(header, body, carol, context, listOf(alice.signer), "name").plaintext)
+    }
+
+    @Test
+    fun `all that seals and opens is there for the background, with the same parameters`() {
+        fun of(file: String) = Class.forName("dev.sealwire.$file").methods.filter { '$' !in it.name }
+        val results = listOf(ByteArray::class.java, Opened::class.java, SealedParts::class.java)
+        val seals = of("SealKt").filter { it.returnType in results && SealContext::class.java in it.parameterTypes }
+        // The compiler puts a hash behind the name of a function with a `ULong`.
+        val plain = seals.associate { "${it.name.substringBefore('-')}InBackground" to it.parameterTypes.toList() }
+        assertEquals(7, plain.size)
+        val background = of("BackgroundKt").filter { "InBackground" in it.name }
+        assertEquals(plain, background.associate { it.name.substringBefore('-') to it.parameterTypes.toList().dropLast(1) })
+    }
+
+    @Test
+    fun `with okio, too`() {
+        val payload = ByteArray(300_000) { (it * 31).toByte() }
+        val out = Buffer()
+        val sealing = SealSink(out, bob.recipient, context, payload.size.toLong(), sign = alice, contentType = "image/png")
+        sealing.buffer().use { sealed ->
+            sealed.write(payload)
+            sealed.flush()
+            sealing.finish()
+        }
+        assertEquals(out.size, sealing.sealedLength)
+        val envelope = out.snapshot().toByteArray()
+        assertContentEquals(payload, open(envelope, bob, context, expect = listOf(alice.signer)).plaintext)
+
+        val opening = OpenSource(out, bob, context, expect = listOf(alice.signer))
+        val source = opening.buffer()
+        assertEquals(payload[0], source.readByte())
+        assertEquals("image/png", opening.about?.contentType)
+        assertNull(opening.signer)
+        assertContentEquals(payload.copyOfRange(1, payload.size), source.readByteArray())
+        assertEquals(alice.signer, opening.signer)
+        assertTrue(opening.isComplete)
+        assertEquals(-1, opening.read(Buffer(), 1))
+
+        assertCode("Rejected") { OpenSource(Buffer().write(envelope), bob, context, expect = listOf(bob.signer)).buffer().readByteArray() }
+        val cut = headerLength(envelope)!! + 56 + 2 * (16 * 1024 + 16)
+        assertCode("Truncated") { OpenSource(Buffer().write(envelope, 0, cut), bob, context).buffer().readByteArray() }
+        val closed = OpenSource(Buffer().write(envelope), bob, context).apply { read(Buffer(), 1); close() }
+        assertCode("Misuse") { closed.read(Buffer(), 1) }
+
+        val unfinished = Buffer()
+        val left = SealSink(unfinished, bob.recipient, context)
+        left.use { it.write(Buffer().write(payload), 100_000) }
+        assertNotEquals("ok", code(unfinished.readByteArray()))
+        assertCode("Misuse") { left.write(Buffer().write(payload), 1) }
+        // What was not flushed before the end is not lost silently.
+        val late = SealSink(Buffer(), bob.recipient, context)
+        val behind = late.buffer().apply { write(note) }
+        late.finish()
+        assertCode("Misuse") { behind.close() }
     }
 
     private fun code(envelope: ByteArray) = code { open(envelope, bob, context) }

@@ -1,5 +1,3 @@
-@file:OptIn(InternalAPI::class)
-
 package dev.sealwire.ktor
 
 import dev.sealwire.Driver
@@ -150,6 +148,9 @@ private class Calling(
     private val content = request.body as? OutgoingContent ?: throw SealwireException.Misuse("misuse: a body of an unknown kind")
     private var outer: HttpClientCall? = null
 
+    // The only way to a response with a status of its own: what Ktor has for everybody, `replaceResponse`, keeps the outer one's, and a subclass
+    // of `HttpResponse` has to implement what is internal.
+    @OptIn(InternalAPI::class)
     suspend fun call(): HttpClientCall {
         val url = request.url.buildString().substringBefore('#')
         val asked = Driver.Request(request.method.value, url, fields(), body(), request.attributes.getOrNull(OPTIONS))
@@ -196,6 +197,8 @@ private class Calling(
         return all.toByteArray()
     }
 
+    // With `takeFrom`, which is for everybody, a call that the app cancels would go on.
+    @OptIn(InternalAPI::class)
     private suspend fun send(sending: CallStep.Send): Incoming {
         val sent = HttpRequestBuilder().takeFromWithExecutionContext(request)
         sent.method = HttpMethod(sending.method)
@@ -327,7 +330,10 @@ private inline fun <R> network(what: String, work: () -> R): R =
         throw SealwireException.Network("network failed: $what", cause)
     }
 
-/** Ktor's own mark of a response that it does not hold as a whole. */
+/**
+ * Ktor's own mark of a response that it does not hold as a whole, which it sets for `prepareGet(url).execute { … }` and lets nobody else set. A Ktor
+ * that has another would hold what a hostile server sends, without a limit: a test sees that.
+ */
 private val SKIP_SAVING = AttributeKey<Unit>("SkipSaveBody")
 
 private val TOO_LARGE get() = SealwireException.TooLarge("too large: a body that is sent as a whole")

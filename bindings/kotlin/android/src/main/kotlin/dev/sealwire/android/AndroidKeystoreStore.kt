@@ -10,6 +10,7 @@ import java.io.File
 import java.io.FileNotFoundException
 import java.security.GeneralSecurityException
 import java.security.KeyStore
+import java.security.ProviderException
 import javax.crypto.AEADBadTagException
 import javax.crypto.Cipher
 import javax.crypto.KeyGenerator
@@ -48,8 +49,8 @@ public class AndroidKeystoreStore(context: Context, private val alias: String = 
             } catch (_: FileNotFoundException) {
                 return null
             }
-        if (sealed.size < IV) throw SealwireException.Truncated()
-        val cipher = Cipher.getInstance(AES_GCM).apply { init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(128, sealed, 0, IV)) }
+        if (sealed.size < IV + TAG) throw SealwireException.Truncated()
+        val cipher = Cipher.getInstance(AES_GCM).apply { init(Cipher.DECRYPT_MODE, key(), GCMParameterSpec(TAG * 8, sealed, 0, IV)) }
         cipher.updateAAD(name.encodeToByteArray())
         cipher.doFinal(sealed, IV, sealed.size - IV)
     }
@@ -80,12 +81,16 @@ public class AndroidKeystoreStore(context: Context, private val alias: String = 
             throw SealwireException.Rejected()
         } catch (failed: GeneralSecurityException) {
             throw SealwireException.Store("storage failed: the keystore", failed)
+        } catch (failed: ProviderException) {
+            // What the keystore's daemon or its hardware throws.
+            throw SealwireException.Store("storage failed: the keystore", failed)
         }
 
     private companion object {
         const val PROVIDER = "AndroidKeyStore"
         const val AES_GCM = "AES/GCM/NoPadding"
         const val IV = 12
+        const val TAG = 16
         val NAME = Regex("[a-z0-9_-][a-z0-9._-]{0,63}")
     }
 }
