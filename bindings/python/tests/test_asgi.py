@@ -264,6 +264,7 @@ def test_an_upload_that_comes_at_once(device: Identity, buffering: Buffering, fa
 
 def test_look_ups_that_need_a_thread(device: Identity, stranger: Identity) -> None:
     """Strangers' requests, as many as there are threads: a look-up that waits for a thread is not what holds it."""
+
     async def look_up(_: str) -> None:
         # All of them are here before the first goes on.
         looking.add(object())
@@ -272,7 +273,7 @@ def test_look_ups_that_need_a_thread(device: Identity, stranger: Identity) -> No
         await anyio.to_thread.run_sync(lambda: None)
 
     async def all_at_once() -> list[int]:
-        fields = [(name.encode(), value) for name, value in sign_request("GET", f"{origin}/x", stranger)]
+        fields = [(name.encode(), value.encode()) for name, value in sign_request("GET", f"{origin}/x", stranger)]
         transport = httpx.ASGITransport(SealwireMiddleware(EchoApp().app(), origin=origin, verify=Verify(look_up)))
         async with httpx.AsyncClient(transport=transport) as calls:
             answers = await asyncio.wait_for(asyncio.gather(*(calls.get(f"{origin}/x", headers=fields) for _ in range(requests))), 10)

@@ -158,7 +158,8 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     except ValueError:
         failure = misuse("a number that does not fit")
     else:
-        _cause()
+        if _thrown.error is not None:
+            _cause()
         return result
     # Only here, where what was raised is no context of it: that may hold anything, such as a secret text.
     raise failure from _cause()
