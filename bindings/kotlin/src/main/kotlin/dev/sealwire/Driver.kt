@@ -131,9 +131,27 @@ internal class Driver(
     class Pieces(private val call: Held<Call>, private val outer: Incoming, private var front: ByteArray?) : AutoCloseable {
         private val piece = ByteArray(PIECE)
         private var over = false
+        private var failure: Throwable? = null
 
         /** The next piece, which is not empty; nothing at the end, which is certain then. */
         suspend fun next(): ByteArray? {
+            // Whoever tries again, or comes after somebody that dropped the failure, must not take what was cut off for whole.
+            failure?.let { throw it }
+            try {
+                return following()
+            } catch (broken: Throwable) {
+                failure = broken
+                throw broken
+            }
+        }
+
+        override fun close() {
+            front = null
+            call.close()
+            outer.close()
+        }
+
+        private suspend fun following(): ByteArray? {
             front?.takeIf { it.isNotEmpty() }?.let { first ->
                 front = null
                 return first
@@ -145,12 +163,6 @@ internal class Driver(
                 if (content.isNotEmpty()) return content
             }
             return null
-        }
-
-        override fun close() {
-            front = null
-            call.close()
-            outer.close()
         }
     }
 }
