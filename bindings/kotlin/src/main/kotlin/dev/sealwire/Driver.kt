@@ -70,7 +70,8 @@ internal class Driver(
         var step = calling { lend(call).answered(outer.status.toUShort(), outer.fields, outer.redirected) }
         val piece = ByteArray(PIECE)
         while (step is CallStep.Read) {
-            val count = outer.read(piece)
+            // Of keys that are refused already nothing more counts, and they may have no end.
+            val count = if (calling { lend(call).wantsMore() }) outer.read(piece) else -1
             step = calling { if (count < 0) lend(call).finish(now()) else lend(call).read(lend(piece, 0, count)) }
         }
         return step
@@ -131,9 +132,27 @@ internal class Driver(
     class Pieces(private val call: Held<Call>, private val outer: Incoming, private var front: ByteArray?) : AutoCloseable {
         private val piece = ByteArray(PIECE)
         private var over = false
+        private var failure: Throwable? = null
 
         /** The next piece, which is not empty; nothing at the end, which is certain then. */
         suspend fun next(): ByteArray? {
+            // Whoever tries again, or comes after somebody that dropped the failure, must not take what was cut off for whole.
+            failure?.let { throw it }
+            try {
+                return following()
+            } catch (broken: Throwable) {
+                failure = broken
+                throw broken
+            }
+        }
+
+        override fun close() {
+            front = null
+            call.close()
+            outer.close()
+        }
+
+        private suspend fun following(): ByteArray? {
             front?.takeIf { it.isNotEmpty() }?.let { first ->
                 front = null
                 return first
@@ -145,12 +164,6 @@ internal class Driver(
                 if (content.isNotEmpty()) return content
             }
             return null
-        }
-
-        override fun close() {
-            front = null
-            call.close()
-            outer.close()
         }
     }
 }

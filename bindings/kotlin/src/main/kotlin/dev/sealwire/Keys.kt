@@ -259,7 +259,7 @@ public class Pin internal constructor(private val text: String) {
     }
 }
 
-/** A public signing key: who signed. Its text form begins `sealwire-signer1`. */
+/** A public signing key: who signed. Its text form is 64 hex digits. */
 public class Signer internal constructor(internal val text: String) {
     /** The name of this key in HTTP signatures. */
     public val keyId: String get() = calling { dev.sealwire.ffi.keyId(text) }
@@ -302,7 +302,11 @@ internal class ServiceOutside(private val app: KeyService) : RawKeyService {
     override fun service(): String = answering { app.service }
 
     override fun wrapKey(contentKey: ByteArray, binding: ByteArray): ByteArray =
-        answering { app.wrapKey(contentKey, binding) }.also { contentKey.fill(0) }
+        try {
+            answering { app.wrapKey(contentKey, binding) }
+        } finally {
+            contentKey.fill(0)
+        }
 
     override fun unwrapKey(wrapped: ByteArray, binding: ByteArray): ByteArray? = answering { app.unwrapKey(wrapped, binding) }
 }

@@ -101,7 +101,7 @@ internal abstract class HttpTest {
     }
 
     @Test
-    fun `signed requests name their signer`() = Service(verify = true, signers = listOf(alice.signer)).use { service ->
+    fun `signed requests name their signer`(): Unit = Service(verify = true, signers = listOf(alice.signer)).use { service ->
         val rule = Rule(service.origin, "/{rest..}", exchange = InPlace(), sign = true)
         client(policy(service, rule), identity = alice).use { client ->
             assertEquals(alice.signer.toString(), client.call("POST", "${service.origin}/notes", Body.Whole(ByteArray(9))).fields["x-signer"])
@@ -191,7 +191,7 @@ internal abstract class HttpTest {
     }
 
     @Test
-    fun `streamed bodies are sealed while they are sent`() = Service().use { service ->
+    fun `streamed bodies are sealed while they are sent`(): Unit = Service().use { service ->
         client(everything(service, streamed = true), maxBody = 10_000).use { client ->
             val pieces = generateSequence { ByteArray(5_000) { 'x'.code.toByte() } }.take(100)
             assertEquals(5 + 500_000, client.call("POST", "${service.origin}/upload", Body.Pieces(pieces)).body.size)
@@ -253,24 +253,26 @@ internal abstract class HttpTest {
     }
 
     @Test
-    fun `an answer without an end is judged by its front, and held by nobody`() = Service().use { service ->
-        val sent = AtomicLong()
-        service.hijack = { exchange ->
-            val endless = !exchange.requestURI.path.startsWith("/.well-known")
-            if (endless) {
-                exchange.sendResponseHeaders(200, 0)
-                runCatching { repeat(4096) { exchange.responseBody.write(ByteArray(PIECE)).also { sent.addAndGet(PIECE.toLong()) } } }
+    fun `an answer without an end is judged by its front, and held by nobody`() {
+        for (ofKeys in listOf(false, true)) Service().use { service ->
+            val sent = AtomicLong()
+            service.hijack = { exchange ->
+                val endless = exchange.requestURI.path.startsWith("/.well-known") == ofKeys
+                if (endless) {
+                    exchange.sendResponseHeaders(200, 0)
+                    runCatching { repeat(4096) { exchange.responseBody.write(ByteArray(PIECE)).also { sent.addAndGet(PIECE.toLong()) } } }
+                }
+                endless
             }
-            endless
-        }
-        client(everything(service)).use { client ->
-            assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
-            assertTrue(sent.get() < 64 shl 20, "${sent.get()}")
+            client(everything(service)).use { client ->
+                assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
+                assertTrue(sent.get() < 64 shl 20, "${sent.get()}")
+            }
         }
     }
 
     @Test
-    fun `keys that are nobody's are not believed`() = Service().use { service ->
+    fun `keys that are nobody's are not believed`(): Unit = Service().use { service ->
         Service().use { other ->
             val wrong = Policy(mapOf(service.origin to ServiceTrust.Pins(other.pin)), listOf(Rule(service.origin, "/{rest..}", exchange = InPlace())))
             client(wrong).use { client -> assertTrue(assertIs<SealwireException>(runCatching { client.call("GET", "${service.origin}/x") }.exceptionOrNull()).code in setOf("InvalidKey", "Rejected")) }

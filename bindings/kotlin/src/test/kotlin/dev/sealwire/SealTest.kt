@@ -166,6 +166,19 @@ class SealTest {
     }
 
     @Test
+    fun `a content key is wiped when its service fails, too`() {
+        var given: ByteArray? = null
+        val away = object : KeyService by Kms() {
+            override fun wrapKey(contentKey: ByteArray, binding: ByteArray): ByteArray {
+                given = contentKey
+                throw SealwireException.Network()
+            }
+        }
+        assertCode("Network") { seal(note, away, context) }
+        assertContentEquals(ByteArray(32), given)
+    }
+
+    @Test
     fun `rewrap changes readers, reseal revokes`() {
         val envelope = seal(note, bob.recipient, context, sign = alice, contentType = "text/plain")
         val wider = rewrap(envelope, bob, context, bob.recipient + carol.recipient)

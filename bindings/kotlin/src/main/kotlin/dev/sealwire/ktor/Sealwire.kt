@@ -26,9 +26,12 @@ import io.ktor.client.plugins.HttpRedirect
 import io.ktor.client.plugins.api.ClientPlugin
 import io.ktor.client.plugins.api.Send
 import io.ktor.client.plugins.api.createClientPlugin
+import io.ktor.client.plugins.cache.HttpCache
+import io.ktor.client.plugins.cookies.HttpCookies
 import io.ktor.client.plugins.pluginOrNull
 import io.ktor.client.request.HttpRequestBuilder
 import io.ktor.client.request.HttpResponseData
+import io.ktor.client.request.HttpSendPipeline
 import io.ktor.client.request.setBody
 import io.ktor.client.statement.HttpResponse
 import io.ktor.client.statement.bodyAsChannel
@@ -41,6 +44,7 @@ import io.ktor.http.Url
 import io.ktor.http.content.OutgoingContent
 import io.ktor.http.takeFrom
 import io.ktor.util.AttributeKey
+import io.ktor.util.pipeline.PipelinePhase
 import io.ktor.util.toMap
 import io.ktor.utils.io.ByteReadChannel
 import io.ktor.utils.io.ByteWriteChannel
@@ -82,7 +86,12 @@ public class SealwireConfig {
 
 /**
  * Seals the calls of a Ktor client: everything that [dev.sealwire.okhttp.SealwireInterceptor] says of responses, request bodies, errors and
- * repetition is so here too. A client that follows redirects is `Misuse`.
+ * repetition is so here too. A client that follows redirects is `Misuse`, and so is one with Ktor's cookies or cache: both would believe outer
+ * answers, which anybody can make who ends TLS.
+ *
+ * **Install it last**: plugins that were installed before it, such as Ktor's `Auth`, see inner responses; one that was installed after it sees outer
+ * ones, and if it changes a request because of them, say for a forged 401, the call is `Misuse` and that request is not sent. What an engine does by
+ * itself (an authenticator or a cookie jar in its own configuration) nobody can see here: leave it out.
  *
  * Under a `streamed` rule read with `prepareGet(url).execute { it.bodyAsChannel() }`: elsewhere Ktor itself holds bodies as a whole. If such a
  * body does not end as it should, Ktor throws an `IOException` of its own, whose innermost cause is the [SealwireException].
@@ -103,9 +112,18 @@ public val Sealwire: ClientPlugin<SealwireConfig> =
         val policy = config.policy ?: throw SealwireException.Misuse("misuse: a client of sealed calls has a policy")
         val driver = Driver(policy, config.identity, config.keys, config.lastSeen, config.observer, config.maxBody)
         onClose(driver::close)
+        client.sendPipeline.insertPhaseBefore(HttpSendPipeline.Engine, UNCHANGED)
+        client.sendPipeline.intercept(UNCHANGED) {
+            if (context.attributes.getOrNull(SENT)?.let { it == Sent(context) } != true) {
+                throw SealwireException.Misuse("misuse: a plugin that was installed after Sealwire has changed what was sealed")
+            }
+        }
         on(Send) { request ->
             if (client.pluginOrNull(HttpRedirect) != null) {
                 throw SealwireException.Misuse("misuse: a client of sealed calls follows no redirects")
+            }
+            if (client.pluginOrNull(HttpCookies) != null || client.pluginOrNull(HttpCache) != null) {
+                throw SealwireException.Misuse("misuse: a client of sealed calls has no cookies or cache of Ktor's")
             }
             // Stores may block.
             withContext(Dispatchers.IO) { Calling(client, driver, request, ::proceed).call() }
@@ -137,6 +155,15 @@ public val HttpResponse.sealed: SealedInfo? get() = request.attributes.getOrNull
 
 private val OPTIONS = AttributeKey<SealedCall>("dev.sealwire.call")
 private val INFO = AttributeKey<SealedInfo>("dev.sealwire.info")
+private val SENT = AttributeKey<Sent>("dev.sealwire.sent")
+
+/** The last phase before the engine. */
+private val UNCHANGED = PipelinePhase("Sealwire")
+
+/** What goes out in the clear. */
+private data class Sent(private val method: HttpMethod, private val url: String, private val fields: Headers) {
+    constructor(request: HttpRequestBuilder) : this(request.method, request.url.buildString(), request.headers.build())
+}
 
 /** One call, on its way through the driver. */
 private class Calling(
@@ -175,17 +202,15 @@ private class Calling(
     private suspend fun body(): CallBody =
         when (val content = content.unwrapped()) {
             is OutgoingContent.NoContent -> CallBody.None
-            is OutgoingContent.ByteArrayContent -> whole(content.bytes())
+            is OutgoingContent.ByteArrayContent -> {
+                val bytes = content.bytes()
+                if (bytes.size > driver.maxBody) CallBody.Streamed else CallBody.Whole(bytes)
+            }
             else -> {
                 val length = content.contentLength
-                if (length == null || length > driver.maxBody) CallBody.Streamed else whole(read(content))
+                if (length == null || length > driver.maxBody) CallBody.Streamed else CallBody.Whole(read(content))
             }
         }
-
-    private fun whole(bytes: ByteArray): CallBody {
-        if (bytes.size > driver.maxBody) throw TOO_LARGE
-        return CallBody.Whole(bytes)
-    }
 
     /** Some say another length than they have. */
     private suspend fun read(content: OutgoingContent): ByteArray {
@@ -218,6 +243,7 @@ private class Calling(
         )
         // The body is read here, not by Ktor, which would hold it as a whole.
         sent.attributes.put(SKIP_SAVING, Unit)
+        sent.attributes.put(SENT, Sent(sent))
         val call = network("the request could not be sent") { proceed(sent) }
         outer = call
         return Arrived(call.response, sending.url)

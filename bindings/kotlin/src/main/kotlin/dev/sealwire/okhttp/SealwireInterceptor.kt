@@ -23,6 +23,9 @@ import dev.sealwire.fieldOf
 import dev.sealwire.network
 import dev.sealwire.text
 import java.io.IOException
+import okhttp3.Authenticator
+import okhttp3.Cookie
+import okhttp3.CookieJar
 import okhttp3.Headers
 import okhttp3.Interceptor
 import okhttp3.MediaType
@@ -33,6 +36,8 @@ import okhttp3.RequestBody.Companion.toRequestBody
 import okhttp3.Response
 import okhttp3.ResponseBody.Companion.asResponseBody
 import okhttp3.ResponseBody.Companion.toResponseBody
+import okhttp3.Route
+import okhttp3.TrailersSource
 import okhttp3.MediaType.Companion.toMediaTypeOrNull
 import okio.Buffer
 import okio.BufferedSink
@@ -47,11 +52,15 @@ import okio.buffer
  *
  * - **Responses** have the inner status and fields; [sealed] has the rest. Under a `streamed` rule bodies come while they arrive, piece by
  *   piece authenticated, **before** the end was seen: if that is cut off, reading throws `Truncated`.
- * - **Redirects** are refused (`Unsealed`), and a client that follows them is `Misuse`. The client's cache is left out.
+ * - **Redirects** are refused (`Unsealed`), and a client that follows them is `Misuse`. The client's cache is left out, trailers are dropped, and
+ *   a duplex body is `Misuse`.
+ * - **Authenticators** of the client are never asked: whoever ends TLS can say 401. Refresh tokens in an interceptor before this one, which sees
+ *   inner 401s. The proxy's is asked for tunnels alone.
  * - **Request bodies** are held as a whole, up to [maxBody]; those of unknown length, longer ones and those that can be written only once are
  *   sealed while they are sent, which needs a rule with `exchange` and without `seal`.
- * - **Cookies**, and what else the client adds by itself (`User-Agent`, `Accept-Encoding`), are **outside** of exchanges. `Authorization` that
- *   the app or an interceptor before this one sets goes inside.
+ * - **Inside** of exchanges goes what the app or an interceptor before this one sets (`Authorization`), and the cookie jar's cookies; the jar gets
+ *   those of inner responses alone. What else the client adds by itself (`User-Agent`, `Accept-Encoding`) is **outside**, and so is what a network
+ *   interceptor adds. An application interceptor after this one that changes fields makes calls `Misuse`, once they were sent.
  * - **Timeouts and cancellation** are the client's own.
  *
  * Calls fail with a [SealwireException]: `Misuse` for a URL that no rule covers; `Unsealed` for an answer without the protection that the rule
@@ -84,26 +93,34 @@ public class SealwireInterceptor(
     override fun intercept(chain: Interceptor.Chain): Response {
         if (chain.followRedirects) throw SealwireException.Misuse("misuse: a client of sealed calls follows no redirects")
         val request = chain.request()
+        if (request.body?.isDuplex() == true) throw SealwireException.Misuse("misuse: a body that is sent while its answer is read")
         val streamed = request.body?.takeIf { it.isOneShot() || it.contentLength() !in 0..driver.maxBody }
         val asked = Driver.Request(
             request.method,
             request.url.newBuilder().fragment(null).build().toString(),
-            fields(request),
+            fields(request, chain.cookieJar),
             bodyOf(request.body, streamed),
             request.tag(SealedCall::class.java),
         )
+        val below = alone(chain)
         var outer: Response? = null
         val answer = blocking {
             driver.answer(asked) { sending ->
                 val sent = sent(request, sending, streamed)
-                val response = network("the request could not be sent", chain) { chain.withCache(null).proceed(sent) }
+                val response = network("the request could not be sent", chain) { below.proceed(sent) }
                 outer = response
+                if (response.request.headers != sent.headers) {
+                    response.close()
+                    throw SealwireException.Misuse("misuse: an interceptor after Sealwire's has changed what was sealed")
+                }
                 Arrived(response, sent, chain)
             }
         }
         val from = outer ?: throw SealwireException.Internal()
         val headers = Headers.Builder()
         answer.fields.forEach { headers.addUnsafeNonAscii(it.name, it.text()) }
+        val cookies = Cookie.parseAll(request.url, headers.build())
+        if (cookies.isNotEmpty()) chain.cookieJar.saveFromResponse(request.url, cookies)
         val type = headers["content-type"]?.toMediaTypeOrNull()
         val pieces = answer.pieces
         return from.newBuilder()
@@ -111,6 +128,7 @@ public class SealwireInterceptor(
             .code(answer.status)
             .message("")
             .headers(headers.build())
+            .trailers(TrailersSource.EMPTY)
             .body(pieces?.let { PiecesSource(it).buffer().asResponseBody(type) } ?: answer.body.toResponseBody(type))
             .build()
     }
@@ -118,10 +136,22 @@ public class SealwireInterceptor(
     /** Gives back what the library holds for it. Calls that have begun end as they would. */
     override fun close(): Unit = driver.close()
 
-    private fun fields(request: Request): List<Field> {
-        val type = request.body?.contentType()
-        val own = request.headers.filterNot { (name, _) -> type != null && name.equals("content-type", ignoreCase = true) }
-        return own.map { (name, value) -> fieldOf(name, value) } + listOfNotNull(type?.let { fieldOf("content-type", it.toString()) })
+    /** The chain without what stands below and speaks for the app: it would believe answers that anybody can make who ends TLS. */
+    private fun alone(chain: Interceptor.Chain): Interceptor.Chain {
+        val proxy = chain.proxyAuthenticator
+        return chain.withCache(null)
+            .withAuthenticator(Authenticator.NONE)
+            .withCookieJar(CookieJar.NO_COOKIES)
+            .withProxyAuthenticator(if (proxy == Authenticator.NONE) proxy else OfTunnels(proxy))
+    }
+
+    /** As the client would send them, its body's type and its jar's cookies in the place of the app's own. */
+    private fun fields(request: Request, jar: CookieJar): List<Field> {
+        val type = request.body?.contentType()?.toString()
+        val cookies = jar.loadForRequest(request.url).ifEmpty { null }?.joinToString("; ") { "${it.name}=${it.value}" }
+        val replaced = listOfNotNull(type?.let { fieldOf("content-type", it) }, cookies?.let { fieldOf("cookie", it) })
+        val own = request.headers.filterNot { (name, _) -> replaced.any { it.name.equals(name, ignoreCase = true) } }
+        return own.map { (name, value) -> fieldOf(name, value) } + replaced
     }
 
     private fun bodyOf(body: RequestBody?, streamed: RequestBody?): CallBody {
@@ -186,12 +216,18 @@ private val NEED_BODY = setOf("POST", "PUT", "PATCH", "PROPPATCH", "REPORT", "QU
 private class Arrived(private val response: Response, sent: Request, private val chain: Interceptor.Chain) : Incoming {
     override val status = response.code
     override val fields = response.headers.map { (name, value) -> fieldOf(name, value) }
-    override val redirected = response.priorResponse != null || response.request.url != sent.url
+    override val redirected = response.request.url != sent.url
 
     override suspend fun read(into: ByteArray): Int =
         network("the connection broke", chain) { response.body.source().read(into) }
 
     override fun close() = response.close()
+}
+
+/** Of a tunnel the proxy itself asks; behind it anybody does who ends TLS. Equal if it asks the same: connections are shared by that. */
+private data class OfTunnels(private val own: Authenticator) : Authenticator {
+    override fun authenticate(route: Route?, response: Response): Request? =
+        if (response.request.method == "CONNECT") own.authenticate(route, response) else null
 }
 
 /** The app's body, sealed while it is sent: once, since what it is sealed with is used up. */
