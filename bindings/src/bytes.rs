@@ -20,8 +20,10 @@ pub const FRAME: usize = 4;
 impl Bytes {
     /// What stands behind [`FRAME`] bytes of room. A payload has to fit into one piece of every language.
     pub fn framed(mut framed: Vec<u8>) -> crate::error::Result<Self> {
-        let len = i32::try_from(framed.len().saturating_sub(FRAME))
-            .map_err(|_| sealwire::Error::TooLarge("2 GiB in one piece: use a stream"))?;
+        let Ok(len) = i32::try_from(framed.len().saturating_sub(FRAME)) else {
+            framed.zeroize();
+            return Err(sealwire::Error::TooLarge("2 GiB in one piece: use a stream").into());
+        };
         match framed.first_chunk_mut() {
             Some(room) => *room = len.to_be_bytes(),
             None => framed = vec![0; FRAME],

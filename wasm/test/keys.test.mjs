@@ -29,6 +29,9 @@ test("nor what was opened, whichever way it was", async () => {
     const opened = await open(await seal(payload, identity.recipient, context, { sign: identity }), identity, context);
     const bytes = new TextEncoder().encode(payload);
     assert.deepEqual([opened.text(), new Uint8Array(opened.plaintext)], [payload, bytes]);
+    // As in the state of Vue or MobX.
+    const observed = new Proxy(opened, { get: Reflect.get });
+    assert.deepEqual([observed.text(), new Uint8Array(observed.plaintext)], [payload, bytes]);
     const { plaintext, signer, about } = opened;
     assert.deepEqual([plaintext, String(signer), about.addressedToMe], [opened.plaintext, String(identity.signer), "yes"]);
     for (const one of [opened, { list: [opened] }, { ...opened }, structuredClone(opened)]) {

@@ -441,24 +441,21 @@ export function aboutOf([rawMetadata, created, contentType, filename, addressedT
 
 /** An {@link Opened}. */
 export class OpenedPayload implements Opened {
-  readonly #plaintext: Uint8Array<ArrayBuffer>;
+  declare readonly plaintext: Uint8Array<ArrayBuffer>;
   readonly signer?: Signer;
   readonly about: About;
 
   constructor(plaintext: Uint8Array<ArrayBuffer>, told: { signer?: Signer; about: About }) {
     const { signer, about } = bare(told);
-    this.#plaintext = plaintext;
+    // Not printed, not copied, and there through a Proxy too, such as those of Vue and MobX: a private field would not be.
+    Object.defineProperty(this, "plaintext", { get: () => plaintext });
     if (signer !== undefined) this.signer = signer;
     this.about = about;
   }
 
-  get plaintext(): Uint8Array<ArrayBuffer> {
-    return this.#plaintext;
-  }
-
   text(): string {
     try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.#plaintext);
+      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(this.plaintext);
     } catch {
       throw new SealwireError("Malformed", "malformed: the payload is not UTF-8");
     }

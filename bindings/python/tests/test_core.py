@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import gc
 import importlib.metadata
 import inspect as reflection
 import pickle
 import re
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -383,3 +386,18 @@ def test_use_after_close_is_misuse() -> None:
 def test_what_is_made_is_made_by_name(kind: Any) -> None:
     with pytest.raises(TypeError):
         kind()
+
+
+def test_an_error_keeps_nothing_until_a_collector_comes_by() -> None:
+    key = SymmetricKey.generate()
+    envelope = seal(b"hello", key, NOTE)
+    gone = weakref.ref(key)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(Rejected):
+            sealwire.open(envelope, key, SealContext("notes", "18"))
+        del key
+        assert gone() is None
+    finally:
+        gc.enable()

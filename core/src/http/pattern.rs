@@ -88,13 +88,16 @@ impl PathPattern {
         Some(params)
     }
 
-    /// Whether a server that is not strict might take `path` for one of this kind: with other letters' case, doubled or closing slashes,
-    /// or what need not be percent-encoded.
+    /// Whether a server that is not strict might take `path` for one of this kind: with other letters' case, doubled or closing slashes, what
+    /// need not be percent-encoded or is so twice, parameters after `;`, or segments that climb.
     pub(crate) fn may_match(&self, path: &str) -> bool {
-        let Some(path) = percent_decode(path) else { return true };
-        let segments =
-            path.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default().trim());
-        let mut found = segments.filter(|segment| !segment.is_empty());
+        let Some(once) = percent_decode(path) else { return true };
+        let twice = percent_decode(&once);
+        [Some(once), twice].iter().flatten().any(|path| self.matches_segments(&read_loosely(path)))
+    }
+
+    fn matches_segments(&self, found: &[&str]) -> bool {
+        let mut found = found.iter();
         let is = |fixed: &str, found: &str| fixed.eq_ignore_ascii_case(found);
         let fits = self.segments.iter().all(|segment| match segment {
             Segment::Fixed(fixed) if fixed.is_empty() => true,
@@ -105,6 +108,19 @@ impl PathPattern {
         });
         fits && self.tail.is_some() == found.next().is_some()
     }
+}
+
+/// The segments of a decoded path, as a server might read them.
+fn read_loosely(path: &str) -> Vec<&str> {
+    let mut segments = Vec::new();
+    for segment in path.split(['/', '\\']) {
+        match segment.split(';').next().unwrap_or_default().trim() {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    segments
 }
 
 /// Whether another server might read a path as another one: a climbing one, also in `%2e%2e%2f` or with a space that it trims; one that is

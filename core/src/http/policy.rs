@@ -201,7 +201,7 @@ impl Rule {
     /// Whether it keeps something back from the service, or from those before it, that the other does not.
     fn protects_more_than(&self, other: &Self) -> bool {
         self.resource.is_some() && other.resource.is_none()
-            || !self.protects_nothing() && other.protects_nothing()
+            || self.exchange.is_some() && other.exchange.is_none()
     }
 
     /// What it does, as it stands in events.
@@ -269,6 +269,10 @@ mod tests {
                 "/Notes/17",
                 "/NOTES;a/17",
                 "/notes%2F17",
+                "/x/..%2Fnotes/17",
+                "/x/..;a/notes/17",
+                "/.;/notes/17",
+                "/%256Eotes/17",
             ] {
                 assert_eq!(policy.find(&at(path)).err().unwrap().code(), "Misuse", "{path}");
             }

@@ -162,7 +162,14 @@ def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
             _cause()
         return result
     # Only here, where what was raised is no context of it: that may hold anything, such as a secret text.
-    raise failure from _cause()
+    try:
+        cause = _cause()
+        if cause is None:
+            raise failure
+        raise failure from cause
+    finally:
+        # Its traceback has this frame, with arguments and all: not to be kept until a collector comes by.
+        del failure
 
 
 def calling_back(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

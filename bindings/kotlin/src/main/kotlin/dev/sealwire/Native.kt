@@ -5,6 +5,7 @@ import dev.sealwire.ffi.Disposable
 import dev.sealwire.ffi.Failure
 import dev.sealwire.ffi.InternalException
 import java.nio.ByteBuffer
+import java.nio.charset.CharacterCodingException
 import java.util.concurrent.atomic.AtomicBoolean
 import java.util.concurrent.atomic.AtomicInteger
 
@@ -17,10 +18,14 @@ internal inline fun <R> calling(block: Loan.() -> R): R {
         throw failure.toException()
     } catch (_: InternalException) {
         throw SealwireException.Internal()
+    } catch (_: CharacterCodingException) {
+        throw noUtf8()
     } finally {
         loan.close()
     }
 }
+
+internal fun noUtf8(): SealwireException = SealwireException.Misuse("misuse: text with half a surrogate pair")
 
 /**
  * An object of the library that several threads may use, and one of them close: it lives until the last of them has done with it. The

@@ -82,6 +82,7 @@ public fun open(
     expect: Collection<Signer>? = null,
     part: String = "",
 ): Opened = calling {
+    checkTexts(part)
     val raw =
         if (keys is Keyring) {
             opener(keys, context, expect, part).open(lend(envelope))
@@ -308,12 +309,18 @@ private fun Loan.options(
     part: String,
 ): SealOptions {
     val values = metadata.mapValues { (_, value) -> rawValue(value) }
+    checkTexts(contentType, filename, part, *metadata.keys.toTypedArray())
     return SealOptions(sign?.let { lend(it.held) }, values, created, contentType, filename, aead?.raw, padded, part)
 }
 
 /** What to open with, inside the library. */
 internal fun Loan.opener(keys: Unlock, context: SealContext, expect: Collection<Signer>?, part: String): RawOpener =
-    own(RawOpener(keyring(keys), context.raw, expect?.map { it.text }, part))
+    own(RawOpener(keyring(keys), context.raw, expect?.map { it.text }, part.also { checkTexts(it) }))
+
+/** Before anything is lent: a key that was handed over with a text that has no UTF-8 would stay in the library. */
+private fun checkTexts(vararg texts: String?) {
+    if (texts.any { it != null && !Charsets.UTF_8.newEncoder().canEncode(it) }) throw noUtf8()
+}
 
 internal fun openedOf(raw: RawOpened): Opened = Opened(raw.plaintext, raw.signer?.let(::Signer), aboutOf(raw.about))
 

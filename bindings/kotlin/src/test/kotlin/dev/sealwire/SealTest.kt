@@ -34,6 +34,23 @@ class SealTest {
     private val note = "meet me at noon".encodeToByteArray()
 
     @Test
+    fun `a text with half a surrogate pair is Misuse`() {
+        val half = "\ud800"
+        SymmetricKey.generate().use { key ->
+            val context = SealContext("notes", "17")
+            val envelope = seal(ByteArray(3), key, context)
+            assertCode("Misuse") { seal(ByteArray(3), key, context, filename = half) }
+            assertCode("Misuse") { seal(ByteArray(3), key, context, contentType = half) }
+            assertCode("Misuse") { seal(ByteArray(3), key, context, part = half) }
+            assertCode("Misuse") { seal(ByteArray(3), key, context, metadata = mapOf(half to MetadataValue.Text("a"))) }
+            assertCode("Misuse") { seal(ByteArray(3), key, context, metadata = mapOf("a" to MetadataValue.Text(half))) }
+            assertCode("Misuse") { seal(ByteArray(3), key, SealContext(half)) }
+            assertCode("Misuse") { open(envelope, key, context, part = half) }
+            assertCode("Misuse") { open(envelope, Keyring(key), context, part = half) }
+        }
+    }
+
+    @Test
     fun `what was sealed opens, with everything that was said`() {
         val metadata = mapOf(
             "version" to MetadataValue.Number(7u),
