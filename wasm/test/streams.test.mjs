@@ -123,3 +123,22 @@ test("random access refuses what is not within the payload, was altered, or ends
   blob.free();
   await assert.rejects(blob.read(0, 1), refused("Misuse"));
 });
+
+test("a side that is broken off or given up ends the other one, and what waits for the end", async () => {
+  const envelope = await seal(counted(100_000), bob.recipient, context);
+  const reason = new Error("cut");
+  for (const [what, given] of [["abort", reason], ["abort"], ["cancel", reason], ["cancel"]]) {
+    for (const stream of [openStream(bob, context), sealStream(bob.recipient, context)]) {
+      const [writer, reader] = [stream.writable.getWriter(), stream.readable.getReader()];
+      // The second write waits until somebody reads on.
+      const writing = [writer.write(envelope.subarray(0, 60_000)), writer.write(envelope.subarray(60_000))];
+      writing.forEach((write) => write.catch(() => {}));
+      await reader.read();
+      if (what === "cancel") await reader.cancel(given);
+      else await Promise.all([writer.abort(given), reader.read().catch(() => {})]);
+      const said = given === undefined ? refused("Truncated") : (error) => error === given;
+      await assert.rejects(what === "cancel" ? writer.closed : reader.closed, said, what);
+      if (stream.finished !== undefined) await assert.rejects(stream.finished, said, what);
+    }
+  }
+});
