@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import {
-  Identity, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
+  Identity, IndexedDbStore, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
   open, openStream, reseal, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText,
 } from "../dist/esm/node.js";
-import { ServiceKeys, createGateway, createService, verifyRequest } from "../dist/esm/server.js";
+import { MemoryReplayCache, ServiceKeys, createGateway, createService, verifyRequest } from "../dist/esm/server.js";
 
 const context = new SealContext("notes", "17");
 const refused = (code) => (error) => {
@@ -211,9 +212,38 @@ test("an option that nobody knows is Misuse everywhere, and nothing is left out 
     () => createService({ origin, keys, identity: bob, verify: { signers: [], requires: ["if-match"] } }),
     () => createGateway({ origin, verify: { signers: [] }, maxbody: 1 }),
     () => Identity.generate({ kems: "XWing" }),
+    () => IndexedDbStore.open({ name: "keys", exists: true }),
+    () => new MemoryReplayCache({ limit: 1 }),
   ]) {
     await assert.rejects(async () => call(), refused("Misuse"), `${call}`);
   }
+});
+
+test("an option that stands behind the object is Misuse, and not left out", async () => {
+  const [bob, eve] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
+  const origin = "https://api.example.com";
+  const envelope = await seal("x", bob.recipient, context, { sign: eve });
+  const keys = await ServiceKeys.generate({ kem: "X25519" });
+  class Expecting {
+    get expect() {
+      return bob.signer;
+    }
+  }
+  const hidden = Object.defineProperty({}, "expect", { value: bob.signer });
+  for (const options of [new Expecting(), Object.create({ expect: bob.signer }), Object.create(Object.create({ expect: bob.signer })), hidden]) {
+    await assert.rejects(open(envelope, bob, context, options), refused("Misuse"));
+    assert.throws(() => openStream(bob, context, options), refused("Misuse"));
+    await assert.rejects(rewrap(envelope, bob, context, bob.recipient, options), refused("Misuse"));
+  }
+  const behind = Object.create({ verify: { signers: [bob.signer] } });
+  await assert.rejects(createService(Object.assign(behind, { origin, keys, identity: bob })), refused("Misuse"));
+  const rule = { origin, path: "/{id}", seal: { namespace: "notes", id: "id", to: [bob.recipient, eve.recipient] } };
+  const api = sealedFetch({ rules: [rule] }, { identity: bob, fetch: () => assert.fail("sent") });
+  assert.throws(() => sealedFetch(Object.assign(Object.create({ services: {} }), { rules: [rule] })), refused("Misuse"));
+  await assert.rejects(api(`${origin}/1`, { method: "PUT", body: "x", sealwire: Object.create({ to: [bob.recipient] }) }), refused("Misuse"));
+  // Other things may stand there, and a copy from another realm is plain.
+  assert.equal((await open(envelope, bob, context, Object.create({ other: 1 }))).text(), "x");
+  assert.equal((await open(envelope, bob, context, runInNewContext("({})"))).text(), "x");
 });
 
 test("a policy is what it was when the fetch was made", async () => {

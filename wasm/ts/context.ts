@@ -66,13 +66,20 @@ export function rawContext(context: SealContext): glue.Context {
 }
 
 /**
- * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out. Nothing comes
- * from `Object.prototype`, where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
+ * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out; also for one
+ * that comes from a class or from defaults behind the object, or is not enumerable: it would be left out. Nothing comes from `Object.prototype`,
+ * where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
  */
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
   const own = bare(options);
   for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
+  const isPlain = Object.getPrototypeOf(options) === Object.prototype;
+  for (const member of members) {
+    if (member in options && !(member in own) && !(isPlain && !Object.hasOwn(options, member))) {
+      throw misuse("an option that is inherited or not enumerable: make it a member of the object itself", member);
+    }
+  }
   return own;
 }
 

@@ -1,3 +1,4 @@
+import { chosen } from "../context.js";
 import { Database, answer, keyGone } from "./database.js";
 import { SealedStore, Sealing } from "./sealed.js";
 import { checkName, storeFailed } from "./store.js";
@@ -35,7 +36,8 @@ export interface IndexedDbStoreOptions {
  */
 export class IndexedDbStore extends SealedStore {
   /** Opens the store, and makes it and its key on the first use. Rejects with `Misuse` for a bad name, `Unsupported` for a newer format. */
-  static async open({ name, existing }: IndexedDbStoreOptions): Promise<IndexedDbStore> {
+  static async open(options: IndexedDbStoreOptions): Promise<IndexedDbStore> {
+    const { name, existing } = chosen(options, "name", "existing");
     checkName(name);
     const database = await Database.open(`sealwire.${name}`);
     try {
