@@ -246,6 +246,28 @@ test("an option that stands behind the object is Misuse, and not left out", asyn
   assert.equal((await open(envelope, bob, context, runInNewContext("({})"))).text(), "x");
 });
 
+test("what a policy or an option says twice, or as text, is Misuse, and does not fall open", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const origin = "https://api.example.com";
+  const pins = [bob.recipient.pin];
+  const keys = { ohttpKeys: new Uint8Array(), expires: 0 };
+  for (const service of [{ pins, trustOnFirstUse: true }, { pins, ...keys }, { trustOnFirstUse: true, ...keys }, {}, { pins, trustOnFirstUse: "true" }]) {
+    assert.throws(() => sealedFetch({ services: { [origin]: service }, rules: [] }), refused("Misuse"));
+  }
+  for (const service of [{ pins, trustOnFirstUse: false }, { pins, ohttpKeys: undefined }]) sealedFetch({ services: { [origin]: service }, rules: [] });
+  for (const value of ["true", "false", 1, 0, null]) {
+    for (const member of ["sign", "streamed", "idempotent", "inTheClear", "exchange"]) {
+      if (member === "exchange" && value === null) continue;
+      assert.throws(() => sealedFetch({ rules: [{ origin, path: "/x", [member]: value }] }), refused("Misuse"), `${member}: ${value}`);
+    }
+    const options = { origin, identity: bob, keys: await ServiceKeys.generate({ kem: "X25519" }) };
+    await assert.rejects(createService({ ...options, enforceIdempotencyKeys: value }), refused("Misuse"));
+    await assert.rejects(createGateway({ origin, verify: { signers: [], allowMissingNonce: value } }), refused("Misuse"));
+    await assert.rejects(seal("x", bob.recipient, context, { allowClassical: value }), refused("Misuse"));
+    await assert.rejects(IndexedDbStore.open({ name: "keys", existing: value }), refused("Misuse"));
+  }
+});
+
 test("a policy is what it was when the fetch was made", async () => {
   const rules = [{ origin: "https://api.example.com", path: "/{rest..}", exchange: true }];
   const sent = [];

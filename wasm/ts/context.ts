@@ -88,6 +88,12 @@ export function bare<T extends object>(object: T): T {
   return Object.assign(Object.create(null), object) as T;
 }
 
+/** True or false, or `Misuse`: the text `"true"` of a configuration would count as neither. */
+export function flag(value: boolean | undefined): boolean {
+  if (value !== undefined && typeof value !== "boolean") throw misuse("true or false is wanted");
+  return value === true;
+}
+
 /** A u64, or `Misuse`. */
 export function unsigned(value: number | bigint): bigint {
   const valid =

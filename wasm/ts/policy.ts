@@ -1,5 +1,5 @@
 import { misuse } from "./error.js";
-import { chosen, wellFormed, unsigned } from "./context.js";
+import { chosen, flag, wellFormed, unsigned } from "./context.js";
 import { glue } from "./module.js";
 import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
 
@@ -120,15 +120,26 @@ export function chosenPolicy(policy: Policy): Policy {
   if (!Array.isArray(rules)) throw misuse("a policy has a list of rules");
   return {
     services: Object.fromEntries(
-      Object.entries(services).map(([origin, service]) => [origin, chosen(service, "pins", "trustOnFirstUse", "ohttpKeys", "expires")]),
+      Object.entries(services).map(([origin, service]) => [origin, chosenService(service)]),
     ),
     rules: rules.map(chosenRule),
   };
 }
 
+/** One way, and no other beside it: pins would count for nothing beside trust on first use. */
+function chosenService(given: ServicePins | ServiceKeys): ServicePins | ServiceKeys {
+  const service = chosen(given, "pins", "trustOnFirstUse", "ohttpKeys", "expires");
+  const { pins, trustOnFirstUse, ohttpKeys } = service as { pins?: unknown; trustOnFirstUse?: boolean; ohttpKeys?: unknown };
+  if (Number(pins !== undefined) + Number(flag(trustOnFirstUse)) + Number(ohttpKeys !== undefined) !== 1) {
+    throw misuse("a service has pins, keys, or trustOnFirstUse: true, and no two of them");
+  }
+  return service;
+}
+
 function chosenRule(given: Rule): Rule {
   const rule = chosen(given, "origin", "path", "seal", "exchange", "streamed", "idempotent", "sign", "inTheClear");
   const { seal, exchange } = rule;
+  for (const value of [rule.streamed, rule.idempotent, rule.sign, rule.inTheClear, typeof exchange === "object" ? true : exchange]) flag(value);
   const resource = seal && chosen(seal, "namespace", "id", "to", "senders", "list");
   const way = typeof exchange === "object" ? chosen(exchange, "tunnel", "expose", "exposeQuery", "postCarrier") : exchange;
   if (typeof way === "object" && "tunnel" in way && Object.keys(way).length > 1) throw misuse("a tunnel shows nothing that could be said");
@@ -142,10 +153,9 @@ function chosenRule(given: Rule): Rule {
 export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
   const raw = new glue.Policy();
   for (const [origin, service] of Object.entries(services)) {
-    if ("ohttpKeys" in service) raw.serviceKeys(wellFormed(origin), service.ohttpKeys, unsigned(service.expires));
+    if ("ohttpKeys" in service && service.ohttpKeys !== undefined) raw.serviceKeys(wellFormed(origin), service.ohttpKeys, unsigned(service.expires));
     else if ("trustOnFirstUse" in service && service.trustOnFirstUse === true) raw.service(wellFormed(origin));
-    else if ("pins" in service) raw.service(wellFormed(origin), service.pins.map(String));
-    else throw misuse("a service has pins, keys, or trustOnFirstUse: true");
+    else raw.service(wellFormed(origin), (service as { pins: readonly (Pin | string)[] }).pins.map(String));
   }
   for (const rule of rules) {
     const { seal, exchange, streamed = false, idempotent = false, sign = false, inTheClear = false } = rule;
@@ -153,7 +163,7 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
     if (exchange !== undefined && exchange !== false) {
       const way: { tunnel?: string | URL } & InPlace = exchange === true ? Object.create(null) : exchange;
       if (way.tunnel !== undefined) one.tunnel(new URL(way.tunnel).href);
-      else one.inPlace((way.expose ?? []).map(wellFormed), way.exposeQuery ?? false, way.postCarrier ?? false);
+      else one.inPlace((way.expose ?? []).map(wellFormed), flag(way.exposeQuery), flag(way.postCarrier));
     }
     if (seal !== undefined) {
       const { namespace, id, to = [], senders = [], list } = seal;

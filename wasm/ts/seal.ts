@@ -1,4 +1,4 @@
-import { type SealContext, bare, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bare, bytes, chosen, flag, rawContext, textual, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -385,7 +385,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }
-  if (options.allowClassical === true) sealing.allowClassical();
+  if (flag(options.allowClassical)) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
   const metadata = options.metadata ?? [];
   for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {

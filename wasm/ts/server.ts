@@ -8,7 +8,7 @@ import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
+import { bare, bytes, chosen, flag, textual, unsigned, wellFormed } from "./context.js";
 import { passing } from "./passing.js";
 
 export { MemoryReplayCache, type ReplayCache };
@@ -332,8 +332,8 @@ export function createService(options: ServiceOptions): Promise<Service> {
       const { mounted } = options;
       if (mounted !== undefined) exchanges.mounted(wellFormed(mounted.public), wellFormed(mounted.local));
       if (options.tunnel !== undefined) exchanges.tunnel(wellFormed(options.tunnel));
-      if (options.postCarrier === true) exchanges.postCarrier();
-      if (options.coarseStatus === true) exchanges.coarseStatus();
+      if (flag(options.postCarrier)) exchanges.postCarrier();
+      if (flag(options.coarseStatus)) exchanges.coarseStatus();
       if (options.window !== undefined) exchanges.window(unsigned(options.window));
       if (options.maxBody !== undefined) exchanges.maxBody(unsigned(options.maxBody));
       // What is wrong with the options is said while the keys are still free.
@@ -404,14 +404,14 @@ function configure(gate: glue.Gate, options: Everything): void {
       seconds(verify.maxAge),
       seconds(verify.maxValidity),
       seconds(verify.clockSkew),
-      verify.allowMissingNonce === true,
+      flag(verify.allowMissingNonce),
     );
   }
   for (const pattern of options.plain ?? []) gate.plain(wellFormed(pattern));
   for (const pattern of options.signedOnly ?? []) gate.signedOnly(wellFormed(pattern));
   for (const pattern of options.unsigned ?? []) gate.unsigned(wellFormed(pattern));
   for (const pattern of options.stream ?? []) gate.stream(wellFormed(pattern));
-  if (options.enforceIdempotencyKeys === true) gate.enforceIdempotencyKeys();
+  if (flag(options.enforceIdempotencyKeys)) gate.enforceIdempotencyKeys();
   if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));

@@ -1,7 +1,7 @@
 // Who sent a request, for those who get it.
 
 import { SealwireError } from "./error.js";
-import { chosen, unsigned, wellFormed } from "./context.js";
+import { chosen, flag, unsigned, wellFormed } from "./context.js";
 import { Held, glue, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import { seconds, target } from "./request.js";
@@ -122,7 +122,7 @@ function policy(options: VerifyRequestOptions): glue.VerifyPolicy {
   if (options.maxAge !== undefined) raw.maxAge(unsigned(options.maxAge));
   if (options.maxValidity !== undefined) raw.maxValidity(unsigned(options.maxValidity));
   if (options.clockSkew !== undefined) raw.clockSkew(unsigned(options.clockSkew));
-  if (options.allowMissingNonce === true) raw.allowMissingNonce();
+  if (flag(options.allowMissingNonce)) raw.allowMissingNonce();
   return raw;
 }
 

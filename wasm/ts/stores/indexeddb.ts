@@ -1,4 +1,4 @@
-import { chosen } from "../context.js";
+import { chosen, flag } from "../context.js";
 import { Database, answer, keyGone } from "./database.js";
 import { SealedStore, Sealing } from "./sealed.js";
 import { checkName, storeFailed } from "./store.js";
@@ -39,9 +39,10 @@ export class IndexedDbStore extends SealedStore {
   static async open(options: IndexedDbStoreOptions): Promise<IndexedDbStore> {
     const { name, existing } = chosen(options, "name", "existing");
     checkName(name);
+    const mustExist = flag(existing);
     const database = await Database.open(`sealwire.${name}`);
     try {
-      const { key, id } = (await find(database)) ?? (existing === true ? gone() : await make(database));
+      const { key, id } = (await find(database)) ?? (mustExist ? gone() : await make(database));
       return new IndexedDbStore(database, new Sealing(key, name), id);
     } catch (error) {
       database.close();
