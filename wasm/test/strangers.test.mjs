@@ -152,12 +152,15 @@ test("an answer that is there no more is a sealed 500, and an observer that thro
     response.body.getReader();
     return response;
   };
-  const observer = () => {
+  const throwing = () => {
     throw new Error("it is only told");
   };
-  for (const app of [used, locked]) {
-    const { calling } = await serve({ observer }, app);
-    for (const streamed of [false, true]) assert.equal((await calling({ streamed })(`${origin}/open/x`)).status, 500);
+  // A rejection that nobody hears would end the process.
+  for (const observer of [throwing, async () => throwing()]) {
+    for (const app of [used, locked]) {
+      const { calling } = await serve({ observer }, app);
+      for (const streamed of [false, true]) assert.equal((await calling({ streamed }, { observer })(`${origin}/open/x`)).status, 500);
+    }
   }
 });
 

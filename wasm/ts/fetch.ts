@@ -1,5 +1,5 @@
 import { type SealContext, bare, bytes, chosen, rawContext, unsigned } from "./context.js";
-import { type ErrorCode, SealwireError, misuse } from "./error.js";
+import { type ErrorCode, SealwireError, misuse, tell } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
@@ -293,11 +293,7 @@ class Driver {
       throw thrown;
     } finally {
       const [protection, size] = told ?? ["none", 0n];
-      try {
-        observer?.({ code, protection, size: Number(size), duration: Date.now() - began });
-      } catch {
-        // It hears of calls, and does not decide about them.
-      }
+      tell(observer, { code, protection, size: Number(size), duration: Date.now() - began });
     }
   }
 

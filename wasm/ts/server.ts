@@ -3,7 +3,7 @@
 
 // The entry for this runtime, which knows where the module is.
 import "sealwire";
-import { SealwireError, misuse } from "./error.js";
+import { SealwireError, misuse, tell } from "./error.js";
 import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
@@ -605,13 +605,7 @@ class Driver {
   #told<T>(step: () => T): T {
     const result = call(step);
     const events = call(() => this.#gate.object.events()) as RawEvent[];
-    for (const event of events) {
-      try {
-        this.#observer?.(eventOf(event));
-      } catch {
-        // It hears of requests, and does not decide about them.
-      }
-    }
+    for (const event of events) tell(this.#observer, eventOf(event));
     return result;
   }
 }
