@@ -213,3 +213,47 @@ test("a number that was altered in the store of what was seen is not taken for n
   // As other stores say that there is nothing.
   assert.equal((await read({ ...lastSeen, load: async () => null })).status, 200);
 });
+
+test("a stream in an init that is refused is cancelled with the reason, and let go of", async () => {
+  const { calling } = await serve();
+  const url = `${origin}/open/x`;
+  const refused = [
+    { method: "G ET" }, { headers: { "bad name": "x" } }, { signal: 5 }, { integrity: "sha256-x" }, { sealwire: { nobody: 1 } }, { sealwire: 5 }, { url: "nowhere" },
+  ];
+  for (const { url: asked = url, ...wrong } of refused) {
+    let reason;
+    const body = new ReadableStream({ pull: () => new Promise(() => {}), cancel: (why) => void (reason = why) });
+    const error = await calling()(asked, { method: "POST", body, duplex: "half", ...wrong }).catch((error) => error);
+    assert.ok(error instanceof Error && reason === error && !body.locked, `${Object.keys(wrong)}: ${error}`);
+  }
+});
+
+test("an init is read as fetch reads it, and each member once", async () => {
+  let seen;
+  const { calling } = await serve({}, async (request) => {
+    seen = [request.method, request.headers.get("x-own"), await request.text()];
+    return new Response();
+  });
+  const url = `${origin}/open/x`;
+  class Init {
+    method = "POST";
+    get headers() {
+      return new Map([["x-own", "1"]]).entries();
+    }
+    get body() {
+      return "text";
+    }
+  }
+  for (const init of [new Init(), { ...new Init(), body: "text", headers: [["x-own", "1"]].values() }, new Request(url, { method: "POST", headers: { "x-own": "1" }, body: "text" })]) {
+    await calling()(url, init);
+    assert.deepEqual(seen, ["POST", "1", "text"]);
+  }
+  await calling()(url, null);
+  assert.deepEqual(seen, ["GET", null, ""]);
+  // A page that wants no other origin to be asked is not given one.
+  const modes = [];
+  const between = (asked, init, handled) => (modes.push(init.mode), handled(asked, { ...init, mode: undefined }));
+  await calling({}, { between })(url, { mode: "same-origin" });
+  await calling({}, { between })(url);
+  assert.deepEqual(modes, ["same-origin", undefined]);
+});

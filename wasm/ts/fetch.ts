@@ -115,14 +115,24 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
   const maxBody = options.maxBody ?? DEFAULT_MAX_BODY;
   unsigned(maxBody);
   let calls: Held<glue.Calls> | undefined;
-  return async (input, init = {}) => {
-    const { body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
-    const sealwire = chosen(Object.hasOwn(rest, "sealwire") ? (rest.sealwire ?? {}) : {}, "to", "version", "context");
+  return async (input, init) => {
+    const { body: given, ...rest } = membersOf(init ?? {});
     const stream = given instanceof ReadableStream ? given : undefined;
-    // A stream is not the platform's to read: what is sent is made of it.
-    const request = new Request(input, stream === undefined ? init : rest);
-    if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
-    const asked = new Asked(request, input, rest.headers, sealwire, (stream ?? request.body)?.getReader());
+    let source: ReadableStream<Uint8Array> | null | undefined = stream;
+    let asked: Asked;
+    try {
+      const sealwire = chosen(sealwireOf(init) ?? {}, "to", "version", "context");
+      // An iterator gives them once.
+      if (rest.headers !== undefined) rest.headers = new Headers(rest.headers);
+      // A stream is not the platform's to read: what is sent is made of it.
+      const request = new Request(input, stream !== undefined || given === undefined ? rest : { ...rest, body: given });
+      source ??= request.body;
+      if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
+      asked = new Asked(request, input, rest.headers, sealwire, source?.getReader());
+    } catch (thrown) {
+      source?.cancel(thrown).catch(() => {});
+      throw thrown;
+    }
     try {
       await load();
       const uploads = stream !== undefined && rest.duplex === "half" && canUpload();
@@ -140,6 +150,26 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
 /** What is known of a response of {@link sealedFetch} beside what a `Response` can say: of any other response nothing, `undefined`. */
 export function sealedInfo(response: Response): SealedInfo | undefined {
   return infos.get(response);
+}
+
+const MEMBERS = [
+  "body", "cache", "credentials", "duplex", "headers", "integrity", "keepalive", "method", "mode", "redirect", "referrer", "referrerPolicy", "signal",
+] as const;
+
+/** What a `fetch` reads of its init, wherever it stands (a `Request` has it in its class), and each once. */
+function membersOf(init: RequestInit & { duplex?: "half" }): RequestInit & { duplex?: "half" } {
+  const members: Record<string, unknown> = {};
+  for (const member of MEMBERS) {
+    const value = init[member];
+    if (value !== undefined) members[member] = value;
+  }
+  return members;
+}
+
+/** The member `sealwire`; not one that a stranger's JSON has put into every object. */
+function sealwireOf(init: object | null | undefined): CallOptions | undefined {
+  const own = Object.hasOwn(init ?? {}, "sealwire") || !("sealwire" in Object.prototype);
+  return own ? (init as { sealwire?: CallOptions } | undefined)?.sealwire : undefined;
 }
 
 function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number): glue.Calls {
@@ -337,11 +367,12 @@ class Driver {
     const [method, url, fields, body, upload] = call(() => held.object.send()) as [
       string, string, string[], Uint8Array<ArrayBuffer>, glue.Upload | undefined,
     ];
-    const { credentials, keepalive, referrerPolicy, signal } = this.#asked.request;
+    const { credentials, keepalive, mode, referrerPolicy, signal } = this.#asked.request;
     const init: RequestInit & { duplex?: "half" } = {
       method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy: referrerPolicy || "no-referrer", signal,
     };
     if (keepalive && upload === undefined) init.keepalive = true;
+    if (mode === "same-origin") init.mode = mode;
     if (upload !== undefined) {
       init.body = this.#asked.upload(upload, body);
       init.duplex = "half";
