@@ -293,12 +293,18 @@ class Asked {
   }
 }
 
-function isService(reader: unknown): reader is KeyService {
-  return typeof (reader as KeyService | undefined)?.wrapKey === "function";
+/** Whoever is known by its class is none, whatever a script has put into every object. */
+export function isService(reader: unknown): reader is KeyService {
+  const isKnown = [Recipient, Passphrase, SymmetricKey, StretchedReader].some((known) => reader instanceof known);
+  const { anonymous, wrapKey } = (reader ?? {}) as { anonymous?: unknown; wrapKey?: unknown };
+  return !isKnown && !(anonymous instanceof Recipient) && typeof wrapKey === "function";
 }
 
-/** Seals to key services, too: first to a key of this moment in their place, by which the envelope is rewrapped when they were asked. */
-function serving(
+/**
+ * Seals to key services, too: first to a key of this moment in their place, by which the envelope is rewrapped when they were asked. Of the envelope
+ * the front is enough, as far as the first 56 bytes of the body.
+ */
+export function serving(
   recipients: Readers,
   context: SealContext,
   { allowClassical, part }: SealOptions,
@@ -317,7 +323,7 @@ function serving(
 }
 
 /** What the body's commitment is in. */
-const BODY_HEAD = 56;
+export const BODY_HEAD = 56;
 
 /**
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.

@@ -6,9 +6,9 @@ import type { Unlock } from "./keys.js";
 import { Held, call, glue, load, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
-  type About, OPENING, type OpenOptions, type RawAbout, type Recipients, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing,
+  type About, OPENING, type OpenOptions, type RawAbout, type Readers, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing, serving,
 } from "./seal.js";
-import { stretching, unlocking } from "./stretch.js";
+import { unlocking } from "./stretch.js";
 
 /** How much is worked on at a time: memory stays small, whatever the payload is. */
 export const PIECE = 1 << 20;
@@ -50,7 +50,7 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * Seals what flows through it, with at most 16 KiB held back between two pieces. Source: SPEC §7.
  *
  * What comes out is the envelope. A payload stream that fails or is aborted leaves an envelope without an end, which every reader refuses.
- * The stream fails as {@link seal} rejects. For key services seal to a {@link SymmetricKey}, and {@link rewrapHeader} to them.
+ * The stream fails as {@link seal} rejects. Key services are asked before the first byte comes out.
  *
  * ```ts
  * const sealed = file.stream().pipeThrough(sealStream([bob], context, { length: file.size }));
@@ -58,7 +58,7 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * ```
  */
 export function sealStream(
-  recipients: Recipients,
+  recipients: Readers,
   context: SealContext,
   options: SealStreamOptions = {},
 ): ReadableWritablePair<Uint8Array<ArrayBuffer>, Uint8Array | ArrayBuffer> {
@@ -89,10 +89,11 @@ export function sealStream(
   return transform(options.signal, {
     async start() {
       const length = options.length === undefined ? undefined : unsigned(options.length);
-      sealing = await stretching(recipients, (recipients) =>
-        run(() => scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, options)), length)))),
-      );
-      [front] = call(() => sealing.object.parts()) as unknown as [Bytes];
+      front = await serving(recipients, context, options, async (recipients) => {
+        sealing = await run(() => scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, options)), length))));
+        const [front] = call(() => sealing.object.parts()) as unknown as [Bytes];
+        return front;
+      });
       chunks = await Chunks.with(call(() => sealing.object.key()), "seal");
     },
     async push(piece) {
