@@ -147,7 +147,7 @@ test("what is in Object.prototype is in no option", async () => {
   assert.deepEqual([seen.at(-1)[0], seen.at(-1)[1].get("authorization")], [`${origin}/x`, null]);
   await polluted({ inTheClear: true }, () => assert.rejects(calling({ rules: [{ origin, path: "/{rest..}" }] }, own)(`${origin}/x`), refused("Misuse")));
   // What a service lets in.
-  await polluted({ plain: ["/{rest..}"], unsigned: ["/{rest..}"] }, async () => {
+  await polluted({ plain: ["/{rest..}"], unsigned: ["/{rest..}"], seal: "", request: "" }, async () => {
     const service = await serve(device, { verify: { signers: [device.signer] } });
     const gateway = await createGateway({ origin, verify: { signers: [device.signer] } });
     for (const gate of [service, gateway]) {

@@ -255,7 +255,7 @@ export class Service {
     app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
     const opened = await this.#driver.open(request);
-    return "seal" in opened ? opened.seal(await app(opened.request, opened.signer)) : opened;
+    return opened instanceof Response ? opened : opened.seal(await app(opened.request, opened.signer));
   }
 
   /** Frees it, with its keys. Streams under way go on. */
@@ -296,7 +296,7 @@ export class Gateway {
     forward: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
     const verified = await this.#driver.open(request);
-    return "seal" in verified ? verified.seal(await forward(verified.request, verified.signer)) : verified;
+    return verified instanceof Response ? verified : verified.seal(await forward(verified.request, verified.signer));
   }
 
   /** Frees it. */
