@@ -278,6 +278,45 @@ test("a policy is what it was when the fetch was made", async () => {
   policy.rules = [{ ...rules[0] }];
   await assert.rejects(api("https://api.example.com/x"), refused("Misuse"));
   assert.deepEqual(sent, []);
+
+  // Its lists, too, and those of a call.
+  const [bob, eve] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
+  const origin = "https://api.example.com";
+  const [pins, to, senders, mine] = [[bob.recipient.pin], [bob.recipient], [bob.signer], [bob.recipient]];
+  const bodies = [];
+  const send = async (url, init) => (bodies.push(init.body), new Response(null, { status: 201 }));
+  const rule = { origin, path: "/notes/{id}", seal: { namespace: "notes", id: "id", to, senders } };
+  const notes = sealedFetch({ services: { [origin]: { pins } }, rules: [rule] }, { identity: bob, fetch: send });
+  for (const list of [pins, to, senders]) list[0] = eve.recipient;
+  const writing = [notes(`${origin}/notes/17`, { method: "PUT", body: "x" }), notes(`${origin}/notes/17`, { method: "PUT", body: "x", sealwire: { to: mine } })];
+  const sealing = seal("x", mine, context);
+  mine[0] = eve.recipient;
+  await Promise.all(writing);
+  for (const envelope of [...bodies, await sealing]) {
+    assert.equal((await open(envelope, bob, context)).text(), "x");
+    await assert.rejects(open(envelope, eve, context), refused("NotRecipient"));
+  }
+});
+
+test("an app's own code that fails is no failure of the module, and takes no key away", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const envelope = await seal("x", bob.recipient, context);
+  const fails = () => {
+    throw new Error("the database is gone");
+  };
+  const iterated = { [Symbol.iterator]: fails };
+  const named = { toString: fails };
+  const origin = "https://api.example.com";
+  for (const call of [
+    () => seal("x", bob.recipient, context, { metadata: iterated }),
+    () => seal("x", bob.recipient, context, { metadata: Object.defineProperty({}, "a", { get: fails, enumerable: true }) }),
+    () => open(envelope, bob, context, { expect: iterated }),
+    () => open(envelope, bob, context, { expect: named }),
+    () => sealedFetch({ services: { [origin]: { pins: [named] } }, rules: [] }),
+  ]) {
+    await assert.rejects(async () => call(), (error) => refused("Misuse")(error) && /database/.test(error.cause.message), `${call}`);
+    assert.equal(bob.reveal().length, 130);
+  }
 });
 
 test("the module's memory, which never shrinks, holds no more of an envelope than is looked at", async () => {

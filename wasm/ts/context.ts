@@ -83,6 +83,24 @@ export function chosen<T extends object>(options: T, ...members: string[]): T {
   return own;
 }
 
+/** A list as it is at this moment, or `Misuse`. */
+export function listed<T>(list: readonly T[]): T[] {
+  if (!Array.isArray(list)) throw misuse("a list is wanted");
+  return [...list];
+}
+
+/**
+ * What the app's own code gives (an iterator, a `toString`), inside of a call of the module: `Misuse` if it fails, which is not the module's failing
+ * and takes no key away.
+ */
+export function theirs<T>(code: () => T): T {
+  try {
+    return code();
+  } catch (cause) {
+    throw misuse("a value that cannot be read", cause);
+  }
+}
+
 /** The object's own members and no others: what nobody has signed has no `signer`, whatever stands in `Object.prototype`. */
 export function bare<T extends object>(object: T): T {
   return Object.assign(Object.create(null), object) as T;

@@ -1,4 +1,4 @@
-import { type SealContext, bare, bytes, chosen, rawContext, unsigned } from "./context.js";
+import { type SealContext, bare, bytes, chosen, listed, rawContext, unsigned } from "./context.js";
 import { type ErrorCode, SealwireError, misuse, tell } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
@@ -122,6 +122,7 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
     let asked: Asked;
     try {
       const sealwire = chosen(sealwireOf(init) ?? {}, "to", "version", "context");
+      if (sealwire.to !== undefined) Object.assign(sealwire, { to: listed(sealwire.to) });
       // An iterator gives them once.
       if (rest.headers !== undefined) rest.headers = new Headers(rest.headers);
       // A stream is not the platform's to read: what is sent is made of it.

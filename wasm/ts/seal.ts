@@ -1,4 +1,4 @@
-import { type SealContext, bare, bytes, chosen, flag, rawContext, textual, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bare, bytes, chosen, flag, rawContext, textual, theirs, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -394,7 +394,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   if (flag(options.allowClassical)) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
   const metadata = options.metadata ?? [];
-  for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {
+  for (const [key, value] of theirs(() => [...(isIterable(metadata) ? metadata : Object.entries(metadata))])) {
     if (typeof value === "string") sealing.metadataText(wellFormed(key), wellFormed(value));
     else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), bytes(value));
     else sealing.metadataNumber(wellFormed(key), unsigned(value));
@@ -418,7 +418,8 @@ export function rawOpening(keys: Unlock, context: SealContext, options: OpenOpti
   const opening = scoped((own) => new glue.Opening(rawKeyring(keys), own(rawContext(context))));
   if (options.expect !== undefined && options.expect !== "anyone") {
     opening.expectNobody();
-    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(String(signer));
+    const { expect } = options;
+    for (const signer of theirs(() => (isIterable(expect) ? [...expect] : [expect]).map(String))) opening.expect(signer);
   }
   if (options.part !== undefined) opening.part(wellFormed(options.part));
   return opening;
