@@ -142,3 +142,23 @@ test("a side that is broken off or given up ends the other one, and what waits f
     }
   }
 });
+
+test("aborting ends what is read at random, also where a source never answers", async () => {
+  const envelope = await seal(counted(100_000), bob.recipient, context);
+  let answers = true;
+  const source = { size: envelope.length, read: async (start, end) => (answers ? envelope.subarray(start, end) : new Promise(() => {})) };
+  const blob = await SealedBlob.open(source, bob, context);
+  answers = false;
+  const reason = new Error("enough");
+  const read = (call) => {
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(reason), 20);
+    return assert.rejects(call({ signal: abort.signal }), (error) => error === reason);
+  };
+  await read((options) => blob.read(0, 10, options));
+  await read((options) => blob.stream(0, 10, options).getReader().read());
+  await read((options) => SealedBlob.open(source, bob, context, options));
+  answers = true;
+  assert.deepEqual(await blob.read(0, 10), counted(10));
+  await assert.rejects(blob.read(0, 10, { signals: reason }), refused("Misuse"));
+});

@@ -3,7 +3,7 @@ import { type ErrorCode, SealwireError, misuse, tell } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
-import { passing } from "./passing.js";
+import { passing, unlessAborted } from "./passing.js";
 import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
@@ -182,9 +182,6 @@ function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number):
 
 /** A request as the app made it. */
 class Asked {
-  /** Those that wait. Nothing else holds what waits for what never comes, and a signal that was collected with it never aborts. */
-  static readonly #waiting = new Set<() => void>();
-
   readonly signal: AbortSignal;
   readonly fields: Headers;
   #upload: Held<glue.Upload> | undefined;
@@ -224,20 +221,8 @@ class Asked {
   }
 
   /** What comes, unless it is aborted before: a store or a `fetch` of the app's own may never answer. */
-  async unlessAborted<T>(coming: T | Promise<T>): Promise<T> {
-    let abort = () => {};
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(this.signal.reason);
-    });
-    this.signal.addEventListener("abort", abort);
-    if (this.signal.aborted) abort();
-    Asked.#waiting.add(abort);
-    try {
-      return await Promise.race([coming, aborted]);
-    } finally {
-      Asked.#waiting.delete(abort);
-      this.signal.removeEventListener("abort", abort);
-    }
+  unlessAborted<T>(coming: T | Promise<T>): Promise<T> {
+    return unlessAborted(this.signal, coming);
   }
 
   /** The body as a whole; an empty one is a body, too. */
