@@ -126,6 +126,17 @@ test("strangers hold half of the memory, and each no longer than a body may take
   assert.equal((await service.calling()(`${origin}/open/x`, { method: "POST", body: new Uint8Array(30_000) })).status, 200);
 });
 
+test("the body of what is refused by its head alone is cancelled", async () => {
+  const { service } = await serve({ signedOnly: ["/store/{id}"] });
+  for (const [path, type, status] of [["/x", "text/plain", 401], ["/open/x", "text/plain", 400], ["/x", "message/ohttp-req", 401], ["/store/1", "text/plain", 401]]) {
+    let cancelled;
+    const body = new ReadableStream({ pull: () => new Promise(() => {}), cancel: () => void (cancelled = true) });
+    const request = new Request(origin + path, { method: "POST", headers: { "content-type": type }, body, duplex: "half" });
+    assert.equal((await soon(openExchange(request, service))).status, status, path);
+    assert.ok(cancelled, path);
+  }
+});
+
 test("a body that streams to the app may not stall either", async () => {
   let tell;
   const told = new Promise((resolve) => (tell = resolve));

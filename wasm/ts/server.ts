@@ -459,7 +459,7 @@ class Driver {
       while (stateOf(passage) === "remember") await this.#remember(passage);
       const admitted = stateOf(passage) === "admitted" ? this.#admit(request, passage, reader, started, page) : undefined;
       if (admitted !== undefined) return admitted;
-      reader?.cancel().catch(ignore);
+      (reader ?? request.body)?.cancel().catch(ignore);
       return withFields(toResponse(this.#told(() => passage.object.answer(since(started))) as RawMessage), page);
     } finally {
       passage.free();
