@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { connect as connectHttp2, createServer as createHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { Readable, pipeline } from "node:stream";
 import { test } from "node:test";
@@ -111,6 +112,25 @@ test("who went away before the app was asked is not waited for", async () => {
   const gone = request({ method: "POST", body, duplex: "half", signal: AbortSignal.abort() });
   await assert.rejects(fromListener(() => assert.fail("asked"))(gone), { name: "AbortError" });
   assert.ok(cancelled);
+});
+
+test("over HTTP/2 a body needs no length", async (t) => {
+  const server = createHttp2(toListener(async (request) => new Response(`${request.method} ${request.body !== null} ${await request.text()}`)));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const client = connectHttp2(`http://127.0.0.1:${server.address().port}`);
+  t.after(() => (client.destroy(), server.close()));
+  const answer = async (method, body, fields) => {
+    const asked = client.request({ ":method": method, ":path": "/x", ...fields }, { endStream: body === undefined });
+    if (body !== undefined) asked.end(body);
+    let text = "";
+    for await (const piece of asked) text += piece;
+    return text;
+  };
+  assert.equal(await answer("POST", "streamed"), "POST true streamed");
+  assert.equal(await answer("POST", "text", { "content-length": "4" }), "POST true text");
+  assert.equal(await answer("POST"), "POST false ");
+  assert.equal(await answer("GET"), "GET false ");
 });
 
 test("an app that names the chunked coding writes its body as it is", async () => {

@@ -121,7 +121,10 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request {
     if (!name.startsWith(":") && name !== "transfer-encoding" && !(isBodyless && name === "content-length")) headers.append(name, rawHeaders[at + 1]!);
   }
   const { "content-length": length, "transfer-encoding": coding } = incoming.headers;
-  const hasBody = !isBodyless && (coding !== undefined || (length !== undefined && length !== "0"));
+  // HTTP/2 has its own way to say that nothing follows.
+  const { stream } = incoming as { stream?: { readonly endAfterHeaders: boolean } };
+  const isThere = stream === undefined ? coding !== undefined || length !== undefined : !stream.endAfterHeaders;
+  const hasBody = !isBodyless && isThere && length !== "0";
   const body = hasBody ? { body: Readable.toWeb(incoming) as ReadableStream as BodyInit, duplex: "half" } : {};
   return new Request(`http://localhost${url}`, { method, headers, signal, ...body } as RequestInit);
 }
