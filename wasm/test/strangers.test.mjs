@@ -137,6 +137,24 @@ test("the body of what is refused by its head alone is cancelled", async () => {
   }
 });
 
+test("the body of what an app fails on is cancelled", async () => {
+  const failed = new Error("the database is gone");
+  const service = await serve({}, () => {
+    throw failed;
+  });
+  const cancelled = [];
+  const between = async (url, init, handled) => {
+    const whole = new Uint8Array(await new Response(init.body).arrayBuffer());
+    const stream = stalled(whole.subarray(0, 40_000));
+    const passed = new ReadableStream({ pull: (to) => reader.read().then(({ value }) => to.enqueue(value)), cancel: (why) => void cancelled.push(why) }, { highWaterMark: 0 });
+    const reader = stream.getReader();
+    return handled(url, { ...init, body: passed, duplex: "half" });
+  };
+  const call = service.calling({ streamed: true }, { between })(`${origin}/open/upload`, { method: "POST", body: new Uint8Array(60_000) });
+  await assert.rejects(soon(call), (error) => error.cause === failed);
+  assert.deepEqual(cancelled, [failed]);
+});
+
 test("a body that streams to the app may not stall either", async () => {
   let tell;
   const told = new Promise((resolve) => (tell = resolve));

@@ -254,8 +254,7 @@ export class Service {
     request: Request,
     app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
-    const opened = await this.#driver.open(request);
-    return opened instanceof Response ? opened : opened.seal(await app(opened.request, opened.signer));
+    return answered(await this.#driver.open(request), app);
   }
 
   /** Frees it, with its keys. Streams under way go on. */
@@ -295,8 +294,7 @@ export class Gateway {
     request: Request,
     forward: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
-    const verified = await this.#driver.open(request);
-    return verified instanceof Response ? verified : verified.seal(await forward(verified.request, verified.signer));
+    return answered(await this.#driver.open(request), forward);
   }
 
   /** Frees it. */
@@ -678,6 +676,20 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
     return toResponse(call(() => admission.object.seal(status, fields, whole)) as RawMessage);
   } finally {
     admission.free();
+  }
+}
+
+/** What `app` answers, if it is asked. If it fails, nobody reads on. */
+async function answered(
+  opened: Exchange | Response,
+  app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
+): Promise<Response> {
+  if (opened instanceof Response) return opened;
+  try {
+    return await opened.seal(await app(opened.request, opened.signer));
+  } catch (error) {
+    opened.request.body?.cancel(error).catch(ignore);
+    throw error;
   }
 }
 
