@@ -114,7 +114,7 @@ export interface SealedResource {
   readonly list?: { readonly id: string; readonly envelope: string } | undefined;
 }
 
-/** The policy as it is now, with all of its lists (it is handed to the module again after a trap), and refused if it has members that nobody knows, before anything is sent. */
+/** The policy as it is now, with its lists, and refused if it has members that nobody knows, before anything is sent. */
 export function chosenPolicy(policy: Policy): Policy {
   const { services = {}, rules } = chosen(policy, "services", "rules");
   if (!Array.isArray(rules)) throw misuse("a policy has a list of rules");
