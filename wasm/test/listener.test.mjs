@@ -67,6 +67,41 @@ test("nothing says that there is a body where it is left out", async (t) => {
   assert.deepEqual([headers.get("content-length"), body], [null, null]);
 });
 
+test("a body may be cancelled at any time, and the connection goes on", async (t) => {
+  const kinds = {
+    "at once": async ({ body }) => body.cancel(),
+    "in a later task": async ({ body }) => {
+      await turn();
+      await body.cancel();
+    },
+    "after a piece": async ({ body }) => {
+      const reader = body.getReader();
+      await reader.read();
+      await reader.cancel();
+    },
+    "while it is read": async ({ body }) => {
+      const reader = body.getReader();
+      await reader.read();
+      const next = reader.read();
+      await reader.cancel();
+      await next;
+    },
+    "never": () => {},
+  };
+  for (const [what, cancels] of Object.entries(kinds)) {
+    const answers = toListener(async (request) => {
+      if (request.body === null) return new Response("the end");
+      await cancels(request);
+      return new Response("x");
+    });
+    const post = (size) => `POST / HTTP/1.1\r\nhost: x\r\ncontent-length: ${size}\r\n\r\n${"y".repeat(size)}`;
+    const client = await served(t, answers, [`${[1, 70_000, 300_000].map(post).join("")}GET / HTTP/1.1`, "host: x"]);
+    let got = "";
+    for await (const piece of client) if ((got += piece).includes("the end")) break;
+    assert.equal(got.match(/HTTP\/1.1 200/g).length, 4, what);
+  }
+});
+
 test("a stranger's body that breaks off, and an app that does not listen for errors, end no process", async () => {
   const closed = later();
   const app = fromListener((incoming, outgoing) => {

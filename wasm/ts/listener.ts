@@ -3,7 +3,7 @@
 
 import { IncomingMessage, type RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { Duplex, Readable } from "node:stream";
+import { Duplex } from "node:stream";
 import type { Signer } from "./recipient.js";
 
 declare global {
@@ -125,8 +125,46 @@ function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request {
   const { stream } = incoming as { stream?: { readonly endAfterHeaders: boolean } };
   const isThere = stream === undefined ? coding !== undefined || length !== undefined : !stream.endAfterHeaders;
   const hasBody = !isBodyless && isThere && length !== "0";
-  const body = hasBody ? { body: Readable.toWeb(incoming) as ReadableStream as BodyInit, duplex: "half" } : {};
+  const body = hasBody ? { body: bodyOf(incoming), duplex: "half" } : {};
   return new Request(`http://localhost${url}`, { method, headers, signal, ...body } as RequestInit);
+}
+
+/**
+ * What comes, as it is asked for; what nobody wants any more is let pass. Not `Readable.toWeb`, which ends the process if a body is cancelled while
+ * the next piece of it is on its way.
+ */
+function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  let over = false;
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const broken = (error: unknown) => {
+          over = true;
+          controller.error(error);
+        };
+        incoming.pause();
+        incoming.on("data", (piece: Buffer) => {
+          if (over) return;
+          incoming.pause();
+          controller.enqueue(new Uint8Array(piece));
+        });
+        incoming.on("end", () => {
+          if (!over) controller.close();
+          over = true;
+        });
+        incoming.on("error", broken);
+        incoming.on("close", () => broken(new Error("the body broke off")));
+      },
+      pull() {
+        incoming.resume();
+      },
+      cancel() {
+        over = true;
+        incoming.resume();
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 async function send(response: Response, outgoing: ServerResponse, isHead: boolean): Promise<void> {
