@@ -63,7 +63,7 @@ impl Format {
     }
 }
 
-/// All files of a format. Refuses files that nobody would run, and a format without any file.
+/// All files of a format. Refuses files that nobody would run, a folder without any file, and a format without any.
 ///
 /// # Errors
 /// A sentence that names the file.
@@ -72,7 +72,11 @@ pub fn files(format: Format) -> Result<Vec<(PathBuf, Value)>, String> {
     folders.extend(std::env::var_os("SEALWIRE_VECTORS").map(PathBuf::from));
     let mut found = Vec::new();
     for folder in folders {
-        for path in json_files(&folder)? {
+        let paths = json_files(&folder)?;
+        if paths.is_empty() {
+            return Err(format!("{}: no vector files", folder.display()));
+        }
+        for path in paths {
             let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             let content: Value =
                 serde_json::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))?;

@@ -36,62 +36,53 @@ final class Once: @unchecked Sendable {
         isBegun = true
     }
 
-    /// The next piece; nothing at the end, and what throws is one, too.
-    func next() async throws -> Data? {
-        if let seen = try enter() { return try seen.get() }
-        var piece: Data?
-        defer { leave(isOver: piece == nil) }
-        piece = try await read()
-        return piece
-    }
-
-    /// The next piece, or `Network` if it does not come in so many seconds: then none comes any more.
-    func next(within seconds: TimeInterval) async throws -> Data? {
-        do {
-            return try await inTime(seconds) { try await self.next() }
-        } catch {
-            leave(isOver: true)
-            throw error
-        }
+    /// The next piece; nothing at the end, and what throws is one, too: `Network`, if it does not come in so many seconds.
+    func next(within seconds: TimeInterval? = nil) async throws -> Data? {
+        try enter()
+        let piece = await take(within: seconds)
+        leave(piece)
+        return try piece.get()
     }
 
     /// Looks ahead: whether there is nothing. What fails, or does not come in so many seconds, is thrown to who reads on.
     func isEmpty(within seconds: TimeInterval) async -> Bool {
-        do {
-            var piece = try await next(within: seconds)
-            while let empty = piece, empty.isEmpty { piece = try await next(within: seconds) }
-            see(.success(piece))
-            return piece == nil
-        } catch {
-            see(.failure(error))
-            return false
-        }
+        // Whoever else has the turn keeps it.
+        guard (try? enter()) != nil else { return false }
+        var piece = await take(within: seconds)
+        while case .success(let empty?) = piece, empty.isEmpty { piece = await take(within: seconds) }
+        leave(piece, isSeen: true)
+        if case .success(.none) = piece { return true }
+        return false
     }
 
-    /// What was seen ahead, or the turn to read.
-    private func enter() throws -> Result<Data?, any Error>? {
-        lock.lock()
-        defer { lock.unlock() }
+    /// What was seen ahead, or comes next. Whoever asks has the turn.
+    private func take(within seconds: TimeInterval?) async -> Result<Data?, any Error> {
         if let seen {
             self.seen = nil
             return seen
         }
-        guard !isOver, !isReading else { throw SealwireError(.misuse, "misuse: a body has ended, or another task reads it") }
-        isReading = true
-        return nil
+        do {
+            guard let seconds else { return .success(try await read()) }
+            return .success(try await inTime(seconds) { [self] in try await read() })
+        } catch {
+            return .failure(error)
+        }
     }
 
-    private func leave(isOver: Bool) {
+    private func enter() throws {
+        lock.lock()
+        defer { lock.unlock() }
+        guard seen != nil || !isOver, !isReading else { throw SealwireError(.misuse, "misuse: a body has ended, or another task reads it") }
+        isReading = true
+    }
+
+    private func leave(_ piece: Result<Data?, any Error>, isSeen: Bool = false) {
         lock.lock()
         defer { lock.unlock() }
         isReading = false
-        if isOver { self.isOver = true }
-    }
-
-    private func see(_ piece: Result<Data?, any Error>) {
-        lock.lock()
-        defer { lock.unlock() }
-        seen = piece
+        if isSeen { seen = piece }
+        if case .success(_?) = piece { return }
+        isOver = true
     }
 }
 

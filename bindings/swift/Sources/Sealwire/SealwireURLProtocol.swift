@@ -9,6 +9,9 @@ import FoundationNetworking
 /// It takes the requests to the origins that a policy's rules name; what they do not cover there fails with `Misuse`. Errors are a ``SealwireError``, under
 /// `NSUnderlyingErrorKey` where the platform wraps them. Where you call, call ``SealedSession``: it says who wrote what came.
 ///
+/// On Linux it depends on what Foundation calls the queue of a task, which nothing public gives: with a Foundation that calls it otherwise every request
+/// fails with `Unsupported`.
+///
 /// ```swift
 /// SealwireURLProtocol.use(session)
 /// let configuration = URLSessionConfiguration.default
@@ -16,8 +19,7 @@ import FoundationNetworking
 /// ```
 public final class SealwireURLProtocol: URLProtocol, @unchecked Sendable {
     private static let sessions = Sessions()
-    private let lock = NSLock()
-    private var sending: Task<Void, Never>?
+    private let loading = Loading()
 
     /// Sends by `session` what goes to the origins of its rules, from now on and in the whole process.
     public static func use(_ session: SealedSession) {
@@ -38,52 +40,72 @@ public final class SealwireURLProtocol: URLProtocol, @unchecked Sendable {
     }
 
     public override func startLoading() {
-        let session = SealwireURLProtocol.sessions.session(for: request)
-        let task = Task { [self] in
-            do {
-                guard let session else { throw SealwireError(.misuse, "misuse: no session is used for this origin") }
-                let (bytes, response) = try await session.bytes(for: request)
-                await tell(unless: isStopped) { $0.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed) }
-                for try await piece in bytes { await tell(unless: isStopped) { $0.urlProtocol(self, didLoad: piece) } }
-                await tell(unless: isStopped) { $0.urlProtocolDidFinishLoading(self) }
-            } catch {
-                await tell(unless: isStopped) { $0.urlProtocol(self, didFailWithError: error) }
-            }
+        let (session, request) = (SealwireURLProtocol.sessions.session(for: self.request), self.request)
+        loading.start(self) {
+            guard let session else { throw SealwireError(.misuse, "misuse: no session is used for this origin") }
+            return try await session.bytes(for: request)
         }
-        lock.lock()
-        sending = task
-        lock.unlock()
     }
 
     public override func stopLoading() {
-        lock.lock()
-        defer { lock.unlock() }
-        sending?.cancel()
-    }
-
-    private func isStopped() -> Bool {
-        lock.lock()
-        defer { lock.unlock() }
-        return sending?.isCancelled == true
+        loading.stop()
     }
 }
 
-extension URLProtocol {
-    /// Tells the client, as long as anybody listens. On Linux what it touches of its session is the session's queue's alone, which nothing public names:
-    /// elsewhere two requests at once end the process.
-    func tell(unless isStopped: @escaping () -> Bool, _ what: @escaping (any URLProtocolClient) -> Void) async {
-        guard let client else { return }
+/// What a `URLProtocol` tells its client, as long as anybody listens.
+///
+/// On Linux what the client touches of its session is the task's own queue's alone, which nothing public names: elsewhere two requests at once end the
+/// process. So it is looked up by its private name, and where it is not found nothing is sent: `startLoading`, on that queue, can still tell the failure.
+final class Loading: @unchecked Sendable {
+    private let lock = NSLock()
+    private var task: Task<Void, Never>?
+
+    /// In `startLoading`, and there alone.
+    func start<Body: AsyncSequence>(_ loaded: URLProtocol, _ answer: @escaping () async throws -> (Body, HTTPURLResponse)) where Body.Element == Data {
+        guard let client = loaded.client else { return }
         #if canImport(FoundationNetworking)
-        if let queue = stored("workQueue", of: stored("session", of: task)) as? DispatchQueue {
-            return await withCheckedContinuation { told in
-                queue.async {
-                    if !isStopped() { what(client) }
+        guard let queue = stored("workQueue", of: loaded.task) as? DispatchQueue else {
+            let unknown = SealwireError(.unsupported, "not supported by this version: the URLSession of this Foundation")
+            return client.urlProtocol(loaded, didFailWithError: unknown)
+        }
+        #endif
+        let tell = { [self] (what: @escaping () -> Void) async -> Void in
+            #if canImport(FoundationNetworking)
+            await withCheckedContinuation { (told: CheckedContinuation<Void, Never>) in
+                queue.async { [self] in
+                    if !isStopped { what() }
                     told.resume()
                 }
             }
+            #else
+            if !isStopped { what() }
+            #endif
         }
-        #endif
-        if !isStopped() { what(client) }
+        let task = Task {
+            do {
+                let (body, response) = try await answer()
+                await tell { client.urlProtocol(loaded, didReceive: response, cacheStoragePolicy: .notAllowed) }
+                for try await piece in body { await tell { client.urlProtocol(loaded, didLoad: piece) } }
+                await tell { client.urlProtocolDidFinishLoading(loaded) }
+            } catch {
+                await tell { client.urlProtocol(loaded, didFailWithError: error) }
+            }
+        }
+        lock.lock()
+        defer { lock.unlock() }
+        self.task = task
+    }
+
+    func stop() {
+        lock.lock()
+        defer { lock.unlock() }
+        task?.cancel()
+    }
+
+    private var isStopped: Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        return task?.isCancelled == true
     }
 }
 

@@ -27,7 +27,7 @@ public final class ServiceKeys: Sendable {
         try crossing { try SealwireRaw.loadServiceKeys(store: rawStore(store), name: name, now: now()).map { ServiceKeys($0) } }
     }
 
-    /// Keeps the keys for the next start and for other processes.
+    /// Keeps the keys for the next start and for other processes. Throws `Misuse` if newer ones are there.
     public func save(in store: any SecretStore, name: String) throws {
         try crossing { try raw.save(store: rawStore(store), name: name, now: now()) }
     }

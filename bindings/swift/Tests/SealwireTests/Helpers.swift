@@ -84,6 +84,19 @@ func code(_ body: () async throws -> Void) async -> SealwireError.Code? {
     }
 }
 
+/// Waits until somebody opens it.
+final class Gate: @unchecked Sendable {
+    private let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
+
+    func open() {
+        continuation.finish()
+    }
+
+    func wait() async {
+        for await _ in stream {}
+    }
+}
+
 func temporaryFolder() throws -> URL {
     let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -8,6 +8,11 @@ final class MatrixTests: XCTestCase {
     func testWhatOthersHaveSealed() async throws {
         let cases = try Vector.all(in: "Matrix")
         if cases.isEmpty { throw XCTSkip("packed without SEALWIRE_MATRIX") }
+        // A share that lacks a case would be no news otherwise.
+        let wanted = try Case.all().map(\.name).sorted()
+        for (language, share) in Dictionary(grouping: cases, by: { String($0.name.prefix { $0 != "-" }) }) {
+            XCTAssertEqual(share.map { String($0.name.dropFirst(language.count + 1).dropLast(".json".count)) }.sorted(), wanted, language)
+        }
         for (name, vector) in cases {
             let outcome = try await vector.judge()
             XCTAssertEqual(outcome, "ok", name)
@@ -16,8 +21,7 @@ final class MatrixTests: XCTestCase {
 
     /// Swift's share, which SEALWIRE_MATRIX_OUT gets; here Swift opens it itself.
     func testSwiftsShare() async throws {
-        let url = try required(Bundle.module.url(forResource: "cases", withExtension: "json"))
-        let cases = try JSONDecoder().decode([Case].self, from: Data(contentsOf: url))
+        let cases = try Case.all()
         XCTAssertGreaterThan(cases.count, 9)
         let given = ProcessInfo.processInfo.environment["SEALWIRE_MATRIX_OUT"].map { URL(fileURLWithPath: $0) }
         for one in cases {
@@ -49,6 +53,11 @@ private struct Case: Decodable {
     enum CodingKeys: String, CodingKey {
         case name, to, length, context, aead, padded, part, sign, streamed, metadata, created, filename
         case contentType = "content_type"
+    }
+
+    static func all() throws -> [Case] {
+        let url = try required(Bundle.module.url(forResource: "cases", withExtension: "json"))
+        return try JSONDecoder().decode([Case].self, from: Data(contentsOf: url))
     }
 
     func sealed() async throws -> Data {

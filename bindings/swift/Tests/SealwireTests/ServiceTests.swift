@@ -1,5 +1,5 @@
 import Foundation
-import Sealwire
+@testable import Sealwire
 import XCTest
 
 #if canImport(FoundationNetworking)
@@ -43,12 +43,14 @@ final class ServiceTests: XCTestCase {
     func testABodyThatIsCutOffThrows() async throws {
         struct Broken: Error {}
         let large = payload(300_000)
-        let service = try SealedService(origin: api, keys: .generate(), identity: identity, stream: ["/film"], bodyTimeout: 0.5)
+        let patient = try SealedService(origin: api, keys: .generate(), identity: identity, stream: ["/film"])
+        let service = try SealedService(origin: api, keys: .generate(), identity: identity, stream: ["/film"], bodyTimeout: soon)
         let endings: [(String, @Sendable (Int) async throws -> Void)] = [
             ("broken", { if $0 == 200_000 { throw Broken() } }),
-            ("late", { if $0 == 200_000 { try await Task.sleep(nanoseconds: 3_000_000_000) } }),
+            ("late", { if $0 == 200_000 { try await never() } }),
         ]
         for (name, ending) in endings {
+            let service = name == "late" ? service : patient
             let sealed = try await sealedRequest(to: service, "/film", large)
             let seen = Seen()
             _ = try await service.handle(sealed.with(pieces(of: sealed, by: 20_000, before: ending))) { request, _ in
@@ -64,10 +66,10 @@ final class ServiceTests: XCTestCase {
         }
         // One that just ends, a piece early, and one with another last byte.
         for (name, expected) in [("short", [.truncated, .rejected]), ("flipped", [.rejected])] as [(String, [SealwireError.Code])] {
-            let sealed = try await sealedRequest(to: service, "/film", large)
+            let sealed = try await sealedRequest(to: patient, "/film", large)
             var body = try await sealed.body.whole()
             if name == "short" { body = body.dropLast(30_000) } else { body[body.endIndex - 1] ^= 1 }
-            _ = try await service.handle(sealed.with(ServiceBody(Pieces(body, by: 20_000)))) { request, _ in
+            _ = try await patient.handle(sealed.with(ServiceBody(Pieces(body, by: 20_000)))) { request, _ in
                 let got = await code { _ = try await request.body.whole() }
                 XCTAssertTrue(expected.contains { $0 == got }, "\(name): \(String(describing: got))")
                 return ServiceResponse(status: 200)
@@ -77,20 +79,21 @@ final class ServiceTests: XCTestCase {
 
     func testWhatIsHeldHasItsLimits() async throws {
         struct Broken: Error {}
-        let service = try SealedService(origin: api, keys: .generate(), identity: identity, maxBody: 400_000, bodyTimeout: 0.5, memory: 400_000)
+        let service = try SealedService(origin: api, keys: .generate(), identity: identity, maxBody: 400_000, bodyTimeout: soon, memory: 400_000)
         let ask = { (sealed: ServiceRequest, body: ServiceBody) in
             try await service.handle(sealed.with(body)) { request, _ in ServiceResponse(status: 200, body: request.body) }.status
         }
         let small = try await sealedRequest(to: service, "/notes/17", payload(50_000))
-        let slow = try await ask(small, pieces(of: small, by: 20_000) { _ in try await Task.sleep(nanoseconds: 300_000_000) })
+        // One that goes on and on, and would need a minute for all of it.
+        let slow = try await ask(small, pieces(of: small, by: 50) { _ in try await Task.sleep(nanoseconds: 60_000_000) })
         XCTAssertEqual(slow / 100, 4)
         let broken = try await ask(small, pieces(of: small, by: 20_000) { if $0 > 0 { throw Broken() } })
         XCTAssertEqual(broken / 100, 4)
         // One that does not even listen when it is given up.
-        let deaf = try await ask(small, pieces(of: small, by: 20_000) { _ in
-            await withCheckedContinuation { go in DispatchQueue.global().asyncAfter(deadline: .now() + 5) { go.resume() } }
-        })
+        let end = Gate()
+        let deaf = try await ask(small, pieces(of: small, by: 20_000) { _ in await Task.detached { await end.wait() }.value })
         XCTAssertEqual(deaf / 100, 4)
+        end.open()
         let large = try await sealedRequest(to: service, "/notes/17", payload(300_000))
         let full = try await ask(large, large.body)
         XCTAssertEqual(full, 503)
@@ -211,6 +214,33 @@ final class ServiceTests: XCTestCase {
         }
     }
 
+    /// Whoever comes while another reads is refused, and ends nothing.
+    func testAnothersTurnIsNotEnded() async throws {
+        let (asked, go, seen) = (Gate(), Gate(), Seen())
+        let pieces = Once {
+            asked.open()
+            await go.wait()
+            seen.count += 1
+            return seen.count < 3 ? payload(seen.count) : nil
+        }
+        async let first = pieces.next()
+        await asked.wait()
+        let second = await code { _ = try await pieces.next(within: 60) }
+        XCTAssertEqual(second, .misuse)
+        let isEmpty = await pieces.isEmpty(within: 60)
+        XCTAssertFalse(isEmpty)
+        go.open()
+        let got = try await first
+        XCTAssertEqual(got, payload(1))
+        // What is seen ahead is not lost, and the end is one.
+        let isOver = await pieces.isEmpty(within: 60)
+        XCTAssertFalse(isOver)
+        let rest = [try await pieces.next(within: 60), try await pieces.next()]
+        XCTAssertEqual(rest, [payload(2), nil])
+        let after = await code { _ = try await pieces.next() }
+        XCTAssertEqual(after, .misuse)
+    }
+
     /// What a session sends to `service`, in the chunked form.
     private func sealedRequest(to service: SealedService, _ path: String, _ body: Data) async throws -> ServiceRequest {
         let (session, wire) = try client(streamed: true)
@@ -249,6 +279,14 @@ extension ServiceRequest {
     }
 }
 
+/// How long a body may take where it has to take longer: on a busy machine, too, what is there comes sooner.
+private let soon: TimeInterval = 5
+
+/// Until it is cancelled.
+private func never() async throws {
+    while true { try await Task.sleep(nanoseconds: 600_000_000_000) }
+}
+
 /// The body of `request` in pieces; `before` is asked before each, with how many bytes came already.
 private func pieces(of request: ServiceRequest, by length: Int, before: @escaping @Sendable (Int) async throws -> Void) -> ServiceBody {
     let at = Seen()
@@ -269,17 +307,4 @@ private final class Seen: @unchecked Sendable {
 
 private final class Sent: @unchecked Sendable {
     var request: ServiceRequest?
-}
-
-/// Waits until somebody opens it.
-private final class Gate: @unchecked Sendable {
-    private let (stream, continuation) = AsyncStream.makeStream(of: Void.self)
-
-    func open() {
-        continuation.finish()
-    }
-
-    func wait() async {
-        for await _ in stream {}
-    }
 }

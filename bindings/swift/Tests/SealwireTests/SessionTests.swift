@@ -232,14 +232,30 @@ final class SessionTests: XCTestCase {
         XCTAssertFalse(SealwireURLProtocol.canInit(with: URLRequest(url: try required(URL(string: "https://elsewhere.example/notes/17")))))
     }
 
+    /// Without a session of Foundation's that it knows it sends nothing, and says so, rather than end the process.
+    #if canImport(FoundationNetworking)
+    func testTheURLProtocolWithoutItsQueue() throws {
+        try serve { _, _ in ServiceResponse(status: 200) }
+        let sealed = try client(Rule(origin: api, path: "/notes/{id}", exchange: .inPlace()))
+        SealwireURLProtocol.use(sealed)
+        defer { SealwireURLProtocol.forget(sealed) }
+        let told = Told()
+        SealwireURLProtocol(request: URLRequest(url: try url("/notes/17")), cachedResponse: nil, client: told).startLoading()
+        XCTAssertEqual(told.failures.map { ($0 as? SealwireError)?.code }, [.unsupported])
+        XCTAssertEqual(wire.seen.count, 0)
+    }
+    #endif
+
     func testACancelledCallEnds() async throws {
+        let asked = Gate()
         try serve { _, _ in
-            try await Task.sleep(nanoseconds: 60_000_000_000)
+            asked.open()
+            try await Task.sleep(nanoseconds: 600_000_000_000)
             return ServiceResponse(status: 200)
         }
         let session = try client(Rule(origin: api, path: "/{rest..}", exchange: .inPlace()))
         let task = Task { try await session.data(for: URLRequest(url: try url("/slow"))) }
-        try await Task.sleep(nanoseconds: 300_000_000)
+        await asked.wait()
         task.cancel()
         do {
             _ = try await task.value
@@ -335,6 +351,22 @@ private struct Directory: OriginKeys {
     }
 }
 
+#if canImport(FoundationNetworking)
+/// A client of nobody's session.
+private final class Told: NSObject, URLProtocolClient, @unchecked Sendable {
+    private(set) var failures: [any Error] = []
+
+    func urlProtocol(_ protocol: URLProtocol, didFailWithError error: any Error) { failures.append(error) }
+    func urlProtocol(_ protocol: URLProtocol, wasRedirectedTo request: URLRequest, redirectResponse: URLResponse) {}
+    func urlProtocol(_ protocol: URLProtocol, cachedResponseIsValid cachedResponse: CachedURLResponse) {}
+    func urlProtocol(_ protocol: URLProtocol, didReceive response: URLResponse, cacheStoragePolicy policy: URLCache.StoragePolicy) {}
+    func urlProtocol(_ protocol: URLProtocol, didLoad data: Data) {}
+    func urlProtocolDidFinishLoading(_ protocol: URLProtocol) {}
+    func urlProtocol(_ protocol: URLProtocol, didReceive challenge: URLAuthenticationChallenge) {}
+    func urlProtocol(_ protocol: URLProtocol, didCancel challenge: URLAuthenticationChallenge) {}
+}
+#endif
+
 private final class Log: Observer, @unchecked Sendable {
     private let lock = NSLock()
     private var heard: [SealwireEvent] = []
@@ -412,35 +444,24 @@ final class Wire: @unchecked Sendable {
 
 final class WireProtocol: URLProtocol, @unchecked Sendable {
     static var wire: Wire?
-    private var carrying: Task<Void, Never>?
+    private let loading = Loading()
 
     override class func canInit(with request: URLRequest) -> Bool { true }
 
     override class func canonicalRequest(for request: URLRequest) -> URLRequest { request }
 
     override func startLoading() {
-        carrying = Task { [self] in
-            do {
-                let url = try required(request.url)
-                let answer = try await required(WireProtocol.wire).carry(ServiceRequest(request))
-                var fields: [String: String] = [:]
-                for field in answer.fields { fields[field.name] = field.value }
-                let response = try required(HTTPURLResponse(url: url, statusCode: answer.status, httpVersion: "HTTP/1.1", headerFields: fields))
-                await tell(unless: isStopped) { $0.urlProtocol(self, didReceive: response, cacheStoragePolicy: .notAllowed) }
-                for try await piece in answer.body { await tell(unless: isStopped) { $0.urlProtocol(self, didLoad: piece) } }
-                await tell(unless: isStopped) { $0.urlProtocolDidFinishLoading(self) }
-            } catch {
-                await tell(unless: isStopped) { $0.urlProtocol(self, didFailWithError: error) }
-            }
+        let (wire, request) = (WireProtocol.wire, self.request)
+        loading.start(self) {
+            let answer = try await required(wire).carry(ServiceRequest(request))
+            let fields = Dictionary(answer.fields.map { ($0.name, $0.value) }) { $1 }
+            let url = try required(request.url)
+            return (answer.body, try required(HTTPURLResponse(url: url, statusCode: answer.status, httpVersion: "HTTP/1.1", headerFields: fields)))
         }
     }
 
     override func stopLoading() {
-        carrying?.cancel()
-    }
-
-    private func isStopped() -> Bool {
-        carrying?.isCancelled == true
+        loading.stop()
     }
 }
 

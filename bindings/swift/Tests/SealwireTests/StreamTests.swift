@@ -71,13 +71,15 @@ final class StreamTests: XCTestCase {
     func testACancelledStreamEnds() async throws {
         let bob = try Identity.generate(kem: .x25519)
         let piece = payload(16_384)
+        let (asked, count) = (Gate(), Count())
         let task = Task {
-            let endless = AsyncStream<Data> { continuation in
-                for _ in 0..<100_000 { continuation.yield(piece) }
-            }
+            let endless = AsyncStream<Data>(unfolding: {
+                if count.next() == 100 { asked.open() }
+                return piece
+            })
             return try await endless.sealed(to: bob.recipient, context: note).whole()
         }
-        try await Task.sleep(nanoseconds: 20_000_000)
+        await asked.wait()
         task.cancel()
         do {
             _ = try await task.value
@@ -140,5 +142,14 @@ final class StreamTests: XCTestCase {
         XCTAssertEqual(good, plain.prefix(16_384))
         let bad = await code { _ = try await altered.read(16_384..<16_385) }
         XCTAssertEqual(bad, .rejected)
+    }
+}
+
+private final class Count: @unchecked Sendable {
+    private var count = 0
+
+    func next() -> Int {
+        count += 1
+        return count
     }
 }
