@@ -20,7 +20,11 @@ use std::time::Instant;
 
 /// A service's keys, which go on to be changed from here when a gate has them.
 #[derive(uniffi::Object)]
-pub struct ServiceKeys(Mutex<Holder>);
+pub struct ServiceKeys {
+    held: Mutex<Holder>,
+    /// One after the other, from the look at the keys to their place in the store: who saves last saves the newest.
+    saving: Mutex<()>,
+}
 
 enum Holder {
     Own(sealwire::http::ServiceKeys),
@@ -40,12 +44,17 @@ impl ServiceKeys {
     }
 
     pub fn save(&self, store: Arc<dyn SecretStore>, name: &str, now: u64) -> Result<()> {
-        // Kept in memory first: an app's store may take its time, or ask for these keys, which answer requests meanwhile.
+        use sealwire::SecretStore as _;
+        let _saving = lock(&self.saving);
+        let store = Outside(store);
+        // In memory first: an app's store may take its time, or ask for these keys, which answer requests meanwhile.
         let kept = sealwire::MemoryStore::default();
+        if let Some(saved) = store.load(name)? {
+            kept.save(name, &saved)?;
+        }
         self.read(|keys| keys.save(&kept, name, now))??;
-        let secret = sealwire::SecretStore::load(&kept, name)?;
-        let secret = secret.ok_or(Error::Store(std::io::ErrorKind::NotFound))?;
-        Ok(sealwire::SecretStore::save(&Outside(store), name, &secret)?)
+        let secret = kept.load(name)?.ok_or(Error::Store(std::io::ErrorKind::NotFound))?;
+        Ok(store.save(name, &secret)?)
     }
 
     /// In exactly one process, once a day.
@@ -78,13 +87,13 @@ pub fn load_service_keys(
 
 impl From<sealwire::http::ServiceKeys> for ServiceKeys {
     fn from(keys: sealwire::http::ServiceKeys) -> Self {
-        Self(Mutex::new(Holder::Own(keys)))
+        Self { held: Mutex::new(Holder::Own(keys)), saving: Mutex::new(()) }
     }
 }
 
 impl ServiceKeys {
     fn read<T>(&self, read: impl FnOnce(&sealwire::http::ServiceKeys) -> T) -> Result<T> {
-        match &*lock(&self.0) {
+        match &*lock(&self.held) {
             Holder::Own(keys) => Ok(read(keys)),
             Holder::Service(service) => Ok(service.with_keys(read)),
             Holder::Nobody => Err(GONE.into()),
@@ -92,7 +101,7 @@ impl ServiceKeys {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut sealwire::http::ServiceKeys) -> T) -> Result<T> {
-        match &mut *lock(&self.0) {
+        match &mut *lock(&self.held) {
             Holder::Own(keys) => Ok(change(keys)),
             Holder::Service(service) => Ok(service.change_keys(change)),
             Holder::Nobody => Err(GONE.into()),
@@ -104,7 +113,7 @@ impl ServiceKeys {
         &self,
         make: impl FnOnce(sealwire::http::ServiceKeys) -> sealwire::Result<sealwire::http::Gate>,
     ) -> Result<sealwire::http::Gate> {
-        let mut held = lock(&self.0);
+        let mut held = lock(&self.held);
         match std::mem::replace(&mut *held, Holder::Nobody) {
             Holder::Own(keys) => {
                 let gate = make(keys)?;
@@ -621,4 +630,51 @@ impl MemoryReplayCache {
 
 fn texts(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::bytes::Bytes;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    /// A store in which the first save takes a while, and whoever else wants to gets in between.
+    struct Slow(Arc<dyn SecretStore>, AtomicUsize);
+
+    impl SecretStore for Slow {
+        fn save(&self, name: String, secret: Bytes) -> Result<()> {
+            if self.1.fetch_add(1, Ordering::SeqCst) == 0 {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            self.0.save(name, secret)
+        }
+
+        fn load(&self, name: String) -> Result<Option<Bytes>> {
+            self.0.load(name)
+        }
+
+        fn delete(&self, name: String) -> Result<()> {
+            self.0.delete(name)
+        }
+    }
+
+    #[test]
+    fn of_two_that_save_at_once_the_newer_keys_stay() {
+        let now = 1_800_000_000;
+        let keys = ServiceKeys::generate(Kem::X25519, now).unwrap();
+        let store = Arc::new(Slow(crate::store::memory_store(), AtomicUsize::new(0)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| keys.save(store.clone(), "api", now).unwrap());
+            while store.1.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            keys.rotate(now + 1).unwrap();
+            keys.save(store.clone(), "api", now + 1).unwrap();
+        });
+        let ids = |keys: &ServiceKeys| keys.read(|keys| format!("{keys:?}")).unwrap();
+        let saved = load_service_keys(store, "api", now + 1).unwrap().unwrap();
+        assert_eq!(ids(&saved), ids(&keys));
+    }
 }

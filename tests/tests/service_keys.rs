@@ -41,7 +41,7 @@ fn key_id(document: &[u8], pins: &ServicePins, seen: &LastSeen, now: u64) -> Res
 mod kept {
     use super::{DAY, Error, KEY_ROLLOUT, NOW, code, origin, x25519};
     use sealwire::http::{ExchangeService, KeyConfig, MAX_KEY_LIFETIME, SealedRequest, ServiceKeys};
-    use sealwire::{Aead, Kem, MemoryStore, SecretBytes, SecretStore};
+    use sealwire::{Aead, FileStore, Kem, MemoryStore, SecretBytes, SecretStore, SymmetricKey};
     use sealwire_tests::exchanges::{in_place, receive_pieces, request, seal};
 
     fn newest(keys: &ServiceKeys, now: u64) -> Result<u8, Error> {
@@ -98,6 +98,54 @@ mod kept {
             store.save("service", &SecretBytes::new(saved[..len].to_vec())).unwrap();
             assert_eq!(code(ServiceKeys::load(&store, "service", NOW)), "Malformed", "{len}");
         }
+    }
+
+    #[test]
+    fn older_keys_do_not_replace_newer_ones() {
+        let store = MemoryStore::default();
+        let mut keys = x25519(NOW);
+        keys.save(&store, "service", NOW).unwrap();
+        let load = || ServiceKeys::load(&store, "service", NOW).unwrap().unwrap();
+        let (older, mut other) = (load(), load());
+        keys.rotate(NOW + 1).unwrap();
+        keys.save(&store, "service", NOW + 1).unwrap();
+        // Again, and when some have expired, too.
+        for now in [NOW + 1, NOW + DAY, NOW + 100 * DAY] {
+            keys.save(&store, "service", now).unwrap();
+            assert_eq!(code(older.save(&store, "service", now)), "Misuse");
+        }
+        // Of two that were made in one second the first to be saved stays.
+        other.rotate(NOW + 1).unwrap();
+        let store = MemoryStore::default();
+        keys.save(&store, "service", NOW + 1).unwrap();
+        assert_eq!(code(other.save(&store, "service", NOW + 1)), "Misuse");
+        // What was made anew, because the old ones were stolen, is newer.
+        let anew = x25519(NOW + 2);
+        anew.save(&store, "service", NOW + 2).unwrap();
+        assert_eq!(code(keys.save(&store, "service", NOW + 2)), "Misuse");
+        // What is no keys is not replaced either.
+        store.save("service", &SecretBytes::new(b"something else".to_vec())).unwrap();
+        assert_eq!(code(keys.save(&store, "service", NOW + 2)), "Malformed");
+    }
+
+    #[test]
+    fn who_loads_while_others_save_finds_whole_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = || FileStore::with_key(folder.path(), SymmetricKey::from_bytes([7; 32]));
+        let (first, second) = (x25519(NOW), x25519(NOW + 1));
+        second.save(&store(), "service", NOW + 1).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    for _ in 0..25 {
+                        second.save(&store(), "service", NOW + 1).unwrap();
+                        assert_eq!(code(first.save(&store(), "service", NOW + 1)), "Misuse");
+                    }
+                });
+            }
+        });
+        let saved = ServiceKeys::load(&store(), "service", NOW + 1).unwrap().unwrap();
+        assert_eq!(saved.ohttp_keys(NOW + 1), second.ohttp_keys(NOW + 1));
     }
 
     #[test]

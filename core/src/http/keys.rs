@@ -343,10 +343,25 @@ impl ServiceKeys {
 
     /// Keeps the keys in `store` under `name`, for the next start and for other processes; without those that have expired.
     ///
+    /// Newer ones stay: who has rotated later, or in the same second but saved first. Between the look and the write another process can still
+    /// save: it is for one alone.
+    ///
     /// # Errors
-    /// Those of [`SecretStore::save`].
+    /// [`Error::Misuse`] if newer keys are there: [load](ServiceKeys::load) them. Those of [`ServiceKeys::load`] and [`SecretStore::save`].
     pub fn save(&self, store: &dyn SecretStore, name: &str, now: u64) -> Result<()> {
+        if Self::load(store, name, now)?.is_some_and(|saved| saved.is_newer_than(self)) {
+            return Err(Error::Misuse("newer service keys are saved under this name: load them"));
+        }
         store.save(name, &SecretBytes::new(self.write(now)))
+    }
+
+    /// Serials grow with every key. Of one serial there is one key, unless two processes have made theirs in the same second.
+    fn is_newer_than(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.highest_serial(|_| true), other.highest_serial(|_| true));
+        let is_theirs = |key: &Arc<ServiceKey>| {
+            other.keys.iter().any(|known| known.secret.expose() == key.secret.expose())
+        };
+        ours > theirs || ours == theirs && !self.keys.first().is_none_or(is_theirs)
     }
 
     /// The caller wipes it.
