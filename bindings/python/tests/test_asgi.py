@@ -25,7 +25,7 @@ from sealwire.httpx import AsyncSealedTransport, SealedTransport
 
 
 def calling(service: Service, between: httpx.BaseTransport | None = None, **rule: Any) -> httpx.Client:
-    return httpx.Client(transport=SealedTransport(service.policy(**rule), identity=service.device, transport=between), timeout=10)
+    return httpx.Client(transport=SealedTransport(service.policy(**rule), identity=service.device, transport=between), timeout=60)
 
 
 def test_a_gateway_in_front(device: Identity, stranger: Identity) -> None:
@@ -196,7 +196,7 @@ def test_the_memory_cache() -> None:
 
 
 def raw(service: Service, content: bytes, close: bool = True) -> bytes:
-    with socket.create_connection(("127.0.0.1", service.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", service.port), timeout=60) as connection:
         connection.sendall(content)
         if close:
             connection.shutdown(socket.SHUT_WR)
@@ -210,7 +210,7 @@ def raw(service: Service, content: bytes, close: bool = True) -> bytes:
 
 
 def test_slow_and_large_bodies(device: Identity) -> None:
-    with Service(device, body_timeout=0.3, memory=100_000, max_body=50_000).running() as service:
+    with Service(device, body_timeout=5, memory=100_000, max_body=50_000).running() as service:
         between = Between()
         with calling(service, between) as calls:
             calls.post(f"{service.origin}/echo", content=bytes(20_000))
@@ -218,10 +218,8 @@ def test_slow_and_large_bodies(device: Identity) -> None:
                 calls.post(f"{service.origin}/echo", content=bytes(60_000))
             assert raised.value.status == 413
         fields = b"".join(b"%s: %s\r\n" % line for line in between.passed[0].headers.raw if line[0].lower() != b"content-length")
-        started = time.monotonic()
         answer = raw(service, b"POST /echo HTTP/1.1\r\n" + fields + b"content-length: 20500\r\n\r\nhalf", close=False)
         assert b"408" in answer.split(b"\r\n")[0] or b"problem+json" in answer
-        assert time.monotonic() - started < 5
         # A client that goes away.
         raw(service, b"POST /echo HTTP/1.1\r\n" + fields + b"content-length: 20500\r\n\r\nhalf")
         # The memory was given back.
@@ -252,14 +250,14 @@ class Buffering(Between):
 
 @pytest.mark.parametrize(("buffering", "failures"), [(Buffering(), []), (Buffering(cut=24), ["Truncated"]), (Buffering(flipped=True), ["Rejected"])])
 def test_an_upload_that_comes_at_once(device: Identity, buffering: Buffering, failures: list[str]) -> None:
-    with Service(device, stream=["/upload"], body_timeout=5).running() as service:
+    # It would come after the client has given up, if anybody waited for more.
+    with Service(device, stream=["/upload"], body_timeout=3600).running() as service:
         with calling(service, buffering, exchange=True, streamed=True, sign=True) as calls:
             for content in (b"hello", bytes(1000)):
-                started = time.monotonic()
                 service.echo.failures.clear()
                 answer = calls.post(f"{service.origin}/upload", content=iter([content]))
                 assert (answer.status_code, answer.text) == ((500, "Internal Server Error") if failures else (200, str(len(content))))
-                assert service.echo.failures == failures and time.monotonic() - started < 4
+                assert service.echo.failures == failures
 
 
 def test_look_ups_that_need_a_thread(device: Identity, stranger: Identity) -> None:
@@ -276,7 +274,7 @@ def test_look_ups_that_need_a_thread(device: Identity, stranger: Identity) -> No
         fields = [(name.encode(), value.encode()) for name, value in sign_request("GET", f"{origin}/x", stranger)]
         transport = httpx.ASGITransport(SealwireMiddleware(EchoApp().app(), origin=origin, verify=Verify(look_up)))
         async with httpx.AsyncClient(transport=transport) as calls:
-            answers = await asyncio.wait_for(asyncio.gather(*(calls.get(f"{origin}/x", headers=fields) for _ in range(requests))), 10)
+            answers = await asyncio.wait_for(asyncio.gather(*(calls.get(f"{origin}/x", headers=fields) for _ in range(requests))), 60)
         return [answer.status_code for answer in answers]
 
     origin, requests, looking = "https://api.example.com", 40, set[object]()
@@ -305,23 +303,29 @@ def test_a_status_that_is_none(device: Identity, status: Any, streamed: bool) ->
 
 
 def test_strangers_hold_half_of_the_memory(device: Identity) -> None:
-    with Service(device, memory=100_000, body_timeout=2, unsigned=["/open/{rest..}"]).running() as service:
+    def holds(length: int) -> None:
+        deadline = time.monotonic() + 60
+        while service.app._memory != 100_000 - length:
+            assert time.monotonic() < deadline, service.app._memory
+            time.sleep(0.01)
+
+    with Service(device, memory=100_000, body_timeout=3600, unsigned=["/open/{rest..}"]).running() as service:
         between = Between()
         with calling(service, between, exchange=True) as calls:
             assert calls.post(f"{service.origin}/open/length", content=bytes(40_000)).status_code == 200
         sent = between.passed[0]
         fields = b"".join(b"%s: %s\r\n" % line for line in sent.headers.raw)
-        with socket.create_connection(("127.0.0.1", service.port), timeout=10) as slow:
+        with socket.create_connection(("127.0.0.1", service.port), timeout=60) as slow:
             # All but the end.
             slow.sendall(b"POST /open/length HTTP/1.1\r\n" + fields + b"\r\n" + sent.content[:40_000])
-            time.sleep(0.3)
+            holds(40_000)
             with calling(service, exchange=True) as calls, pytest.raises(Unsealed) as raised:
                 calls.post(f"{service.origin}/open/length", content=bytes(40_000))
             assert raised.value.status == 503
             with calling(service) as calls:
                 assert calls.post(f"{service.origin}/length", content=bytes(40_000)).text == "40000"
-            assert b"problem+json" in slow.recv(65_536)
-        # It is given back.
+        # It is given back when the client has gone.
+        holds(0)
         with calling(service, exchange=True) as calls:
             assert calls.post(f"{service.origin}/open/length", content=bytes(40_000)).status_code == 200
 

@@ -46,6 +46,15 @@ def test_the_same_is_written() -> None:
     assert raw._UniffiRustBufferBuilder is _buffers.Builder
 
 
+def test_what_is_not_generated_any_more_is_not_replaced() -> None:
+    for owner in (raw, raw._UniffiConverterRustBuffer):
+        with pytest.raises(ImportError, match="_gone"):
+            _buffers.replace(owner, "_gone", None)
+    # All objects of the library say `Misuse` after their end.
+    held = [kind for kind in vars(raw).values() if "_uniffi_clone_handle" in getattr(kind, "__dict__", {})]
+    assert len(held) > 10 and {kind._uniffi_clone_handle.__module__ for kind in held} == {"sealwire._held"}
+
+
 def test_what_may_change_is_copied() -> None:
     changing = bytearray(b"before")
 

@@ -22,7 +22,7 @@ from sealwire.httpx import AsyncSealedTransport, SealedNetworkError, SealedTimeo
 
 def client(service: Service, between: httpx.BaseTransport | None = None, follow_redirects: bool = False, **rule: Any) -> httpx.Client:
     transport = SealedTransport(service.policy(**rule), identity=service.device, transport=between)
-    return httpx.Client(transport=transport, follow_redirects=follow_redirects, timeout=10)
+    return httpx.Client(transport=transport, follow_redirects=follow_redirects, timeout=60)
 
 
 INNER = "café".encode("latin-1")
@@ -440,7 +440,7 @@ def test_observers_do_not_decide(service: Service) -> None:
 def test_async_calls(service: Service, kind: str) -> None:
     async def run() -> None:
         transport = AsyncSealedTransport(service.policy(**kind_of(service, kind)), identity=service.device)
-        async with httpx.AsyncClient(transport=transport, timeout=10) as calls:
+        async with httpx.AsyncClient(transport=transport, timeout=60) as calls:
             answers = await asyncio.gather(*(calls.post(f"{service.origin}/echo/{at}", content=str(at).encode()) for at in range(16)))
             assert [answer.text for answer in answers] == [f"POST /echo/{at} {at}" for at in range(16)]
             assert (await calls.head(f"{service.origin}/echo")).content == b""
@@ -453,7 +453,7 @@ def test_async_calls(service: Service, kind: str) -> None:
 def test_async_streams(device: Identity) -> None:
     async def run(service: Service) -> None:
         transport = AsyncSealedTransport(service.policy(exchange=True, streamed=True, sign=True), identity=device)
-        async with httpx.AsyncClient(transport=transport, timeout=10) as calls:
+        async with httpx.AsyncClient(transport=transport, timeout=60) as calls:
             async with calls.stream("GET", f"{service.origin}/events") as answer:
                 pieces = answer.aiter_raw()
                 assert await pieces.__anext__() == b"data: 1\n\n"

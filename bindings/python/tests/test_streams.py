@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import asyncio
 import gc
 import io
 import os
@@ -19,7 +20,7 @@ import pytest
 import sealwire
 from sealwire import (
     Identity, Kem, Misuse, OpenReader, OpenStream, Rejected, SealContext, SealStream, SealWriter, SealwireError, SeekReader, Truncated,
-    open_chunks, seal, seal_chunks,
+    open_chunks, seal, seal_chunks, stream,
 )  # fmt: skip
 
 FILE = SealContext("files", "1")
@@ -279,6 +280,45 @@ def test_a_writer_after_a_file_that_failed(bob: Identity) -> None:
     for taken in (None, 0):
         with pytest.raises(BlockingIOError), SealWriter(Nothing(taken), bob.recipient, FILE) as writer:
             writer.write(bytes(300_000))
+
+
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, asyncio.CancelledError])
+def test_a_write_that_is_interrupted(bob: Identity, interrupt: type[BaseException]) -> None:
+    class Interrupted(io.BytesIO):
+        at = 2
+
+        def write(self, data: Any) -> int:
+            self.at -= 1
+            if self.at == 0:
+                raise interrupt
+            return super().write(data)
+
+    file = Interrupted()
+    writer = SealWriter(file, bob.recipient, FILE)
+    writer.write(bytes(300_000))
+    with pytest.raises(interrupt):
+        writer.write(bytes(300_000))
+    for use in (lambda: writer.write(b"little"), lambda: writer.write(bytes(300_000)), writer.flush, writer.close):
+        with pytest.raises(Misuse, match="interrupted"):
+            use()
+    assert writer.closed
+    with pytest.raises(SealwireError):
+        sealwire.open(file.getvalue(), bob, FILE)
+
+
+def test_a_python_that_does_not_say_what_is_forgotten(bob: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_TELLS", False)
+    file = io.BytesIO()
+    text = io.TextIOWrapper(SealWriter(file, bob.recipient, FILE))
+    text.write("half")
+    with pytest.raises(Misuse):
+        text.close()
+    with pytest.raises(Truncated):
+        sealwire.open(file.getvalue(), bob, FILE)
+    file = io.BytesIO()
+    with SealWriter(file, bob.recipient, FILE) as writer, io.TextIOWrapper(writer) as text:
+        text.write("whole")
+    assert sealwire.open(file.getvalue(), bob, FILE).plaintext == b"whole"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a system without fork()")

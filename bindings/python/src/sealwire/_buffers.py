@@ -20,6 +20,13 @@ ffi: Any = _generated
 _LARGE = 64 * 1024
 
 
+def replace(owner: Any, name: str, new: object) -> None:
+    """Puts ``new`` in the place of what was generated: under a name that is gone nobody would call it."""
+    if not hasattr(owner, name):
+        raise ImportError(f"what was generated has no {owner.__name__}.{name}")
+    setattr(owner, name, new)
+
+
 def rust_call(function: Callable[..., Any], *args: Any) -> Any:
     return rust_call_with_error(None, function, *args)
 
@@ -109,8 +116,9 @@ def check_text(text: Any) -> None:
 #: What was generated, for the test that compares.
 GENERATED_BUILDER = ffi._UniffiRustBufferBuilder
 
-ffi._uniffi_rust_call, ffi._uniffi_rust_call_with_error = rust_call, rust_call_with_error
-ffi._UniffiRustBufferBuilder = Builder
-ffi._UniffiConverterRustBuffer.lower = Converter.__dict__["lower"]
-ffi._UniffiConverterRustBuffer.lift = Converter.__dict__["lift"]
-ffi._UniffiFfiConverterString.check_lower = staticmethod(check_text)
+replace(ffi, "_uniffi_rust_call", rust_call)
+replace(ffi, "_uniffi_rust_call_with_error", rust_call_with_error)
+replace(ffi, "_UniffiRustBufferBuilder", Builder)
+replace(ffi._UniffiConverterRustBuffer, "lower", Converter.__dict__["lower"])
+replace(ffi._UniffiConverterRustBuffer, "lift", Converter.__dict__["lift"])
+replace(ffi._UniffiFfiConverterString, "check_lower", staticmethod(check_text))

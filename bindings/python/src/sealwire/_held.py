@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Generic, NoReturn, TypeVar
 
+from ._buffers import replace
 from ._error import misuse
 from ._ffi import sealwire as ffi
 
@@ -73,7 +74,8 @@ def _gone_is_gone(kind: Any) -> None:
             raise misuse("it is closed")
         return clone(self)
 
-    kind.__del__, kind._uniffi_clone_handle = deleted, cloned
+    replace(kind, "__del__", deleted)
+    replace(kind, "_uniffi_clone_handle", cloned)
 
 
 def _is_a_bool(value: object) -> None:
@@ -82,8 +84,8 @@ def _is_a_bool(value: object) -> None:
         raise TypeError(f"a bool is wanted, not {type(value).__name__}")
 
 
-ffi._UniffiFfiConverterBoolean.check_lower = _is_a_bool  # type: ignore[method-assign]
+replace(ffi._UniffiFfiConverterBoolean, "check_lower", _is_a_bool)
 
 for _kind in list(vars(ffi).values()):
-    if "_uniffi_clone_handle" in getattr(_kind, "__dict__", {}):
+    if "__del__" in getattr(_kind, "__dict__", {}):
         _gone_is_gone(_kind)

@@ -44,7 +44,7 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
         return None if raw is None else cls._of(raw)
 
     def save(self, store: SecretStore, name: str) -> None:
-        """Keeps the keys for the next start and for other processes."""
+        """Keeps the keys for the next start and for other processes. Raises `Misuse` if newer ones are there."""
         call(self._raw.save, raw_store(store), name, now())
 
     def reload(self, store: SecretStore, name: str) -> None:

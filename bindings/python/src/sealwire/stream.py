@@ -6,7 +6,7 @@ import errno
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Protocol
 
 from ._bytes import BytesLike, as_bytes
@@ -20,6 +20,8 @@ from .seal import About, Aead, Expect, Metadata, Readers, about_of, raw_opener, 
 __all__ = ["OpenReader", "OpenStream", "SealStream", "SealWriter", "SeekReader", "open_chunks", "seal_chunks"]
 
 _PIECE = 256 * 1024
+#: Whether `io` tells a file that what wraps it was forgotten, before it closes it. CPython does, and `close` cannot know otherwise.
+_TELLS = hasattr(io.FileIO, "_dealloc_warn")
 _FRONT = 4096
 
 
@@ -193,13 +195,14 @@ class SealWriter(io.BufferedIOBase):
 
     The end of a ``with`` block writes the end of the envelope, and so does ``close()`` where there is no block; ``file`` stays open. A block that is
     left by an exception does not, and neither does a writer that is forgotten: a reader then says `Truncated`. The options are those of
-    `SealStream`. After an error of ``file`` it stays failed.
+    `SealStream`. After an error of ``file`` it stays failed, and after a write that was interrupted (Ctrl-C, a cancelled task) all is `Misuse`.
 
         with open("notes.sealed", "wb") as file, SealWriter(file, bob, context) as writer:
             shutil.copyfileobj(source, writer)
 
     What wraps it closes it whatever happened, so give it a block of its own, **which alone decides**: inside of it ``close()`` ends the writing, and
-    not yet the envelope. Without a block half a text would count as whole after an exception.
+    not yet the envelope. Without a block half a text would count as whole after an exception. On a Python whose `io` does not say what is forgotten
+    (CPython's does) ``close()`` without a block is `Misuse`, and no end.
 
         with open("notes.sealed", "wb") as file, SealWriter(file, bob, context) as writer, io.TextIOWrapper(writer) as text:
             text.write("…")
@@ -225,7 +228,7 @@ class SealWriter(io.BufferedIOBase):
         self._is_inside = False
         self._is_closing = False
         self._is_forgotten = False
-        self._failure: BaseException | None = None
+        self._failure: Exception | None = None
         self._lock = threading.RLock()
         self._buffer = bytearray()
         self._file = file
@@ -248,12 +251,13 @@ class SealWriter(io.BufferedIOBase):
         """Takes all of ``data``."""
         with self._one_at_a_time():
             self._check()
+            self._check_failure()
             view = memoryview(data)
             if len(self._buffer) + view.nbytes < _PIECE:
                 self._buffer += view if view.c_contiguous else view.tobytes()
             else:
                 self._push()
-                self._put(self._stream.push(data if isinstance(data, bytes) else view.tobytes()))
+                self._put(lambda: self._stream.push(data if isinstance(data, bytes) else view.tobytes()))
             return view.nbytes
 
     def flush(self) -> None:
@@ -263,6 +267,7 @@ class SealWriter(io.BufferedIOBase):
             return
         with self._one_at_a_time():
             self._check()
+            self._check_failure()
             self._push()
             self._flush_file()
 
@@ -280,6 +285,9 @@ class SealWriter(io.BufferedIOBase):
             self._is_closing = True
         elif self._is_forgotten:
             self.abort()
+        elif not _TELLS:
+            self.abort()
+            raise misuse("a writer without a with block, where Python does not say what is forgotten")
         else:
             self._end()
 
@@ -321,7 +329,7 @@ class SealWriter(io.BufferedIOBase):
             with self._one_at_a_time():
                 if not self._over:
                     self._push()
-                    self._put(self._stream.finish())
+                    self._put(self._stream.finish)
                     self._flush_file()
         finally:
             self.abort()
@@ -330,22 +338,32 @@ class SealWriter(io.BufferedIOBase):
         if flush := getattr(self._file, "flush", None):
             flush()
 
-    def _push(self) -> None:
-        if self._buffer:
-            self._put(self._stream.push(self._buffer))
-            self._buffer.clear()
-
-    def _put(self, sealed: bytes) -> None:
+    def _check_failure(self) -> None:
         # What failed goes on failing: a part that is missing would have an end behind it.
         if self._failure is not None:
             raise self._failure
+
+    def _push(self) -> None:
+        def sealed() -> bytes:
+            sealed = self._stream.push(self._buffer)
+            self._buffer.clear()
+            return sealed
+
+        if self._buffer:
+            self._put(sealed)
+
+    def _put(self, seal: Callable[[], bytes]) -> None:
+        self._check_failure()
+        # Until all is written: nobody knows how far an interrupt let it come.
+        self._failure = misuse("a write was interrupted")
         try:
-            rest = memoryview(sealed)
+            rest = memoryview(seal())
             while rest:
                 rest = rest[self._written(rest) :]
-        except BaseException as error:
+        except Exception as error:
             self._failure = error
             raise
+        self._failure = None
 
     def _written(self, rest: memoryview) -> int:
         written = self._file.write(rest if isinstance(self._file, io.IOBase) else bytes(rest))  # type: ignore[arg-type]
