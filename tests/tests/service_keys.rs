@@ -131,7 +131,7 @@ mod kept {
     #[test]
     fn who_loads_while_others_save_finds_whole_keys() {
         let folder = tempfile::tempdir().unwrap();
-        let store = || FileStore::with_key(folder.path(), SymmetricKey::from_bytes([7; 32]));
+        let store = || FileStore::with_key(folder.path(), SymmetricKey::from_bytes(&[7; 32]));
         let (first, second) = (x25519(NOW), x25519(NOW + 1));
         second.save(&store(), "service", NOW + 1).unwrap();
         std::thread::scope(|scope| {
