@@ -59,8 +59,9 @@ import okio.buffer
  * - **Request bodies** are held as a whole, up to [maxBody]; those of unknown length, longer ones and those that can be written only once are
  *   sealed while they are sent, which needs a rule with `exchange` and without `seal`.
  * - **Inside** of exchanges goes what the app or an interceptor before this one sets (`Authorization`), and the cookie jar's cookies; of their
- *   answers the jar gets the inner cookies alone. Under rules without `exchange` both are outside, and whoever ends TLS can plant some. What else the client adds by itself (`User-Agent`, `Accept-Encoding`) is **outside**, and so is what a network
- *   interceptor adds. An application interceptor after this one that changes fields makes calls `Misuse`, once they were sent.
+ *   answers the jar gets the inner cookies alone. Under rules without `exchange` both are outside, and whoever ends TLS can plant some. What else
+ *   the client adds by itself (`User-Agent`, `Accept-Encoding`) is **outside**, and so is what a network interceptor adds. An application
+ *   interceptor after this one that changes fields makes calls `Misuse`, once they were sent.
  * - **Timeouts and cancellation** are the client's own.
  *
  * Calls fail with a [SealwireException]: `Misuse` for a URL that no rule covers; `Unsealed` for an answer without the protection that the rule
