@@ -238,7 +238,7 @@ private class Calling(
             when {
                 upload != null -> Sealing(type, sending.body, Uploading(upload))
                 sending.body.isNotEmpty() || type != null -> Bytes(type, sending.body)
-                else -> Nothing
+                else -> NoBody
             },
         )
         // The body is read here, not by Ktor, which would hold it as a whole.
@@ -275,7 +275,7 @@ private class Bytes(override val contentType: ContentType?, private val bytes: B
     override fun bytes() = bytes
 }
 
-private object Nothing : OutgoingContent.NoContent()
+private object NoBody : OutgoingContent.NoContent()
 
 /** The channel from the start: an answer that is given up by its head would hold its connection. */
 private class Arrived(private val response: HttpResponse, private val channel: ByteReadChannel, url: String) : Incoming {
