@@ -2,11 +2,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import {
-  Identity, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
+  Identity, IndexedDbStore, Keyring, MemoryStore, Passphrase, Pin, Recipient, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey, fromText, inspect,
   open, openStream, reseal, rewrap, seal, sealStream, sealedFetch, signRequest, split, toText,
 } from "../dist/esm/node.js";
-import { ServiceKeys, createGateway, createService, verifyRequest } from "../dist/esm/server.js";
+import { MemoryReplayCache, ServiceKeys, createGateway, createService, verifyRequest } from "../dist/esm/server.js";
 
 const context = new SealContext("notes", "17");
 const refused = (code) => (error) => {
@@ -146,7 +147,7 @@ test("what is in Object.prototype is in no option", async () => {
   assert.deepEqual([seen.at(-1)[0], seen.at(-1)[1].get("authorization")], [`${origin}/x`, null]);
   await polluted({ inTheClear: true }, () => assert.rejects(calling({ rules: [{ origin, path: "/{rest..}" }] }, own)(`${origin}/x`), refused("Misuse")));
   // What a service lets in.
-  await polluted({ plain: ["/{rest..}"], unsigned: ["/{rest..}"] }, async () => {
+  await polluted({ plain: ["/{rest..}"], unsigned: ["/{rest..}"], seal: "", request: "" }, async () => {
     const service = await serve(device, { verify: { signers: [device.signer] } });
     const gateway = await createGateway({ origin, verify: { signers: [device.signer] } });
     for (const gate of [service, gateway]) {
@@ -211,8 +212,59 @@ test("an option that nobody knows is Misuse everywhere, and nothing is left out 
     () => createService({ origin, keys, identity: bob, verify: { signers: [], requires: ["if-match"] } }),
     () => createGateway({ origin, verify: { signers: [] }, maxbody: 1 }),
     () => Identity.generate({ kems: "XWing" }),
+    () => IndexedDbStore.open({ name: "keys", exists: true }),
+    () => new MemoryReplayCache({ limit: 1 }),
   ]) {
     await assert.rejects(async () => call(), refused("Misuse"), `${call}`);
+  }
+});
+
+test("an option that stands behind the object is Misuse, and not left out", async () => {
+  const [bob, eve] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
+  const origin = "https://api.example.com";
+  const envelope = await seal("x", bob.recipient, context, { sign: eve });
+  const keys = await ServiceKeys.generate({ kem: "X25519" });
+  class Expecting {
+    get expect() {
+      return bob.signer;
+    }
+  }
+  const hidden = Object.defineProperty({}, "expect", { value: bob.signer });
+  for (const options of [new Expecting(), Object.create({ expect: bob.signer }), Object.create(Object.create({ expect: bob.signer })), hidden]) {
+    await assert.rejects(open(envelope, bob, context, options), refused("Misuse"));
+    assert.throws(() => openStream(bob, context, options), refused("Misuse"));
+    await assert.rejects(rewrap(envelope, bob, context, bob.recipient, options), refused("Misuse"));
+  }
+  const behind = Object.create({ verify: { signers: [bob.signer] } });
+  await assert.rejects(createService(Object.assign(behind, { origin, keys, identity: bob })), refused("Misuse"));
+  const rule = { origin, path: "/{id}", seal: { namespace: "notes", id: "id", to: [bob.recipient, eve.recipient] } };
+  const api = sealedFetch({ rules: [rule] }, { identity: bob, fetch: () => assert.fail("sent") });
+  assert.throws(() => sealedFetch(Object.assign(Object.create({ services: {} }), { rules: [rule] })), refused("Misuse"));
+  await assert.rejects(api(`${origin}/1`, { method: "PUT", body: "x", sealwire: Object.create({ to: [bob.recipient] }) }), refused("Misuse"));
+  // Other things may stand there, and a copy from another realm is plain.
+  assert.equal((await open(envelope, bob, context, Object.create({ other: 1 }))).text(), "x");
+  assert.equal((await open(envelope, bob, context, runInNewContext("({})"))).text(), "x");
+});
+
+test("what a policy or an option says twice, or as text, is Misuse, and does not fall open", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const origin = "https://api.example.com";
+  const pins = [bob.recipient.pin];
+  const keys = { ohttpKeys: new Uint8Array(), expires: 0 };
+  for (const service of [{ pins, trustOnFirstUse: true }, { pins, ...keys }, { trustOnFirstUse: true, ...keys }, {}, { pins, trustOnFirstUse: "true" }]) {
+    assert.throws(() => sealedFetch({ services: { [origin]: service }, rules: [] }), refused("Misuse"));
+  }
+  for (const service of [{ pins, trustOnFirstUse: false }, { pins, ohttpKeys: undefined }]) sealedFetch({ services: { [origin]: service }, rules: [] });
+  for (const value of ["true", "false", 1, 0, null]) {
+    for (const member of ["sign", "streamed", "idempotent", "inTheClear", "exchange"]) {
+      if (member === "exchange" && value === null) continue;
+      assert.throws(() => sealedFetch({ rules: [{ origin, path: "/x", [member]: value }] }), refused("Misuse"), `${member}: ${value}`);
+    }
+    const options = { origin, identity: bob, keys: await ServiceKeys.generate({ kem: "X25519" }) };
+    await assert.rejects(createService({ ...options, enforceIdempotencyKeys: value }), refused("Misuse"));
+    await assert.rejects(createGateway({ origin, verify: { signers: [], allowMissingNonce: value } }), refused("Misuse"));
+    await assert.rejects(seal("x", bob.recipient, context, { allowClassical: value }), refused("Misuse"));
+    await assert.rejects(IndexedDbStore.open({ name: "keys", existing: value }), refused("Misuse"));
   }
 });
 
@@ -226,6 +278,45 @@ test("a policy is what it was when the fetch was made", async () => {
   policy.rules = [{ ...rules[0] }];
   await assert.rejects(api("https://api.example.com/x"), refused("Misuse"));
   assert.deepEqual(sent, []);
+
+  // Its lists, too, and those of a call.
+  const [bob, eve] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
+  const origin = "https://api.example.com";
+  const [pins, to, senders, mine] = [[bob.recipient.pin], [bob.recipient], [bob.signer], [bob.recipient]];
+  const bodies = [];
+  const send = async (url, init) => (bodies.push(init.body), new Response(null, { status: 201 }));
+  const rule = { origin, path: "/notes/{id}", seal: { namespace: "notes", id: "id", to, senders } };
+  const notes = sealedFetch({ services: { [origin]: { pins } }, rules: [rule] }, { identity: bob, fetch: send });
+  for (const list of [pins, to, senders]) list[0] = eve.recipient;
+  const writing = [notes(`${origin}/notes/17`, { method: "PUT", body: "x" }), notes(`${origin}/notes/17`, { method: "PUT", body: "x", sealwire: { to: mine } })];
+  const sealing = seal("x", mine, context);
+  mine[0] = eve.recipient;
+  await Promise.all(writing);
+  for (const envelope of [...bodies, await sealing]) {
+    assert.equal((await open(envelope, bob, context)).text(), "x");
+    await assert.rejects(open(envelope, eve, context), refused("NotRecipient"));
+  }
+});
+
+test("an app's own code that fails is no failure of the module, and takes no key away", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const envelope = await seal("x", bob.recipient, context);
+  const fails = () => {
+    throw new Error("the database is gone");
+  };
+  const iterated = { [Symbol.iterator]: fails };
+  const named = { toString: fails };
+  const origin = "https://api.example.com";
+  for (const call of [
+    () => seal("x", bob.recipient, context, { metadata: iterated }),
+    () => seal("x", bob.recipient, context, { metadata: Object.defineProperty({}, "a", { get: fails, enumerable: true }) }),
+    () => open(envelope, bob, context, { expect: iterated }),
+    () => open(envelope, bob, context, { expect: named }),
+    () => sealedFetch({ services: { [origin]: { pins: [named] } }, rules: [] }),
+  ]) {
+    await assert.rejects(async () => call(), (error) => refused("Misuse")(error) && /database/.test(error.cause.message), `${call}`);
+    assert.equal(bob.reveal().length, 130);
+  }
 });
 
 test("the module's memory, which never shrinks, holds no more of an envelope than is looked at", async () => {

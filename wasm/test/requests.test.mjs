@@ -47,6 +47,28 @@ test("what was changed, left unsigned, or is of another time or place is refused
   assert.ok((await verify(signed.clone())).signer.equals(alice.signer));
 });
 
+test("a stranger's body is not waited for, and none that is not proved passes", async () => {
+  const signed = await signRequest(put(), alice);
+  const bodyless = await signRequest(new Request(`${origin}/x`, { method: "PUT" }), alice);
+  const withBody = ({ url, method, headers }, body) => new Request(url, { method, headers, body, duplex: "half" });
+  const never = () => {
+    let cancelled;
+    const done = new Promise((resolve) => (cancelled = resolve));
+    return [new ReadableStream({ pull: () => new Promise(() => {}), cancel: cancelled }), done];
+  };
+  for (const [request, keys] of [[put(), alice.signer], [signed, bob.signer], [signed, async () => undefined], [bodyless, bob.signer]]) {
+    const [body, cancelled] = never();
+    await assert.rejects(verifyRequest(withBody(request, body), keys, { origin }), refused("Rejected"));
+    await cancelled;
+  }
+  const verify = (request) => verifyRequest(request, alice.signer, { origin });
+  for (const empty of [() => undefined, () => new Uint8Array(), () => new Blob([]).stream()]) {
+    await assert.rejects(verify(withBody(signed, empty())), refused("Rejected"));
+    assert.equal((await verify(withBody(bodyless, empty()))).verifiedBody, "none");
+  }
+  await assert.rejects(verify(withBody(bodyless, "x")), refused("Rejected"));
+});
+
 test("a large body is hashed where it is, and the module does without WebCrypto", async (t) => {
   const body = new Uint8Array(32 << 20).fill(7);
   const memory = async () => (await init()).memory.buffer.byteLength;

@@ -262,3 +262,20 @@ test("health knows what each browser does by itself", async () => {
     else delete globalThis.navigator;
   }
 });
+
+test("what is saved, removed and updated without waiting happens in its order", async () => {
+  const store = await IndexedDbStore.open({ name: "in-order" });
+  const [large, small] = [new Uint8Array(1_000_000), new Uint8Array([1])];
+  for (let n = 0; n < 20; n++) {
+    await Promise.all([store.save("a", large), store.save("a", small)]);
+    assert.deepEqual(await store.load("a"), small);
+    await Promise.all([store.save("a", large), store.remove("a")]);
+    assert.equal(await store.load("a"), undefined);
+    await Promise.all([store.save("a", large), store.update("a", (old) => old.subarray(1))]);
+    assert.equal((await store.load("a")).length, large.length - 1);
+  }
+  // What is not kept holds nothing up.
+  await Promise.all([assert.rejects(store.save("a", new Uint8Array(2_000_000)), { code: "TooLarge" }), store.save("a", small)]);
+  assert.deepEqual(await store.load("a"), small);
+  store.close();
+});

@@ -126,6 +126,35 @@ test("strangers hold half of the memory, and each no longer than a body may take
   assert.equal((await service.calling()(`${origin}/open/x`, { method: "POST", body: new Uint8Array(30_000) })).status, 200);
 });
 
+test("the body of what is refused by its head alone is cancelled", async () => {
+  const { service } = await serve({ signedOnly: ["/store/{id}"] });
+  for (const [path, type, status] of [["/x", "text/plain", 401], ["/open/x", "text/plain", 400], ["/x", "message/ohttp-req", 401], ["/store/1", "text/plain", 401]]) {
+    let cancelled;
+    const body = new ReadableStream({ pull: () => new Promise(() => {}), cancel: () => void (cancelled = true) });
+    const request = new Request(origin + path, { method: "POST", headers: { "content-type": type }, body, duplex: "half" });
+    assert.equal((await soon(openExchange(request, service))).status, status, path);
+    assert.ok(cancelled, path);
+  }
+});
+
+test("the body of what an app fails on is cancelled", async () => {
+  const failed = new Error("the database is gone");
+  const service = await serve({}, () => {
+    throw failed;
+  });
+  const cancelled = [];
+  const between = async (url, init, handled) => {
+    const whole = new Uint8Array(await new Response(init.body).arrayBuffer());
+    const stream = stalled(whole.subarray(0, 40_000));
+    const passed = new ReadableStream({ pull: (to) => reader.read().then(({ value }) => to.enqueue(value)), cancel: (why) => void cancelled.push(why) }, { highWaterMark: 0 });
+    const reader = stream.getReader();
+    return handled(url, { ...init, body: passed, duplex: "half" });
+  };
+  const call = service.calling({ streamed: true }, { between })(`${origin}/open/upload`, { method: "POST", body: new Uint8Array(60_000) });
+  await assert.rejects(soon(call), (error) => error.cause === failed);
+  assert.deepEqual(cancelled, [failed]);
+});
+
 test("a body that streams to the app may not stall either", async () => {
   let tell;
   const told = new Promise((resolve) => (tell = resolve));
@@ -152,12 +181,15 @@ test("an answer that is there no more is a sealed 500, and an observer that thro
     response.body.getReader();
     return response;
   };
-  const observer = () => {
+  const throwing = () => {
     throw new Error("it is only told");
   };
-  for (const app of [used, locked]) {
-    const { calling } = await serve({ observer }, app);
-    for (const streamed of [false, true]) assert.equal((await calling({ streamed })(`${origin}/open/x`)).status, 500);
+  // A rejection that nobody hears would end the process.
+  for (const observer of [throwing, async () => throwing()]) {
+    for (const app of [used, locked]) {
+      const { calling } = await serve({ observer }, app);
+      for (const streamed of [false, true]) assert.equal((await calling({ streamed }, { observer })(`${origin}/open/x`)).status, 500);
+    }
   }
 });
 
@@ -209,4 +241,48 @@ test("a number that was altered in the store of what was seen is not taken for n
   }
   // As other stores say that there is nothing.
   assert.equal((await read({ ...lastSeen, load: async () => null })).status, 200);
+});
+
+test("a stream in an init that is refused is cancelled with the reason, and let go of", async () => {
+  const { calling } = await serve();
+  const url = `${origin}/open/x`;
+  const refused = [
+    { method: "G ET" }, { headers: { "bad name": "x" } }, { signal: 5 }, { integrity: "sha256-x" }, { sealwire: { nobody: 1 } }, { sealwire: 5 }, { url: "nowhere" },
+  ];
+  for (const { url: asked = url, ...wrong } of refused) {
+    let reason;
+    const body = new ReadableStream({ pull: () => new Promise(() => {}), cancel: (why) => void (reason = why) });
+    const error = await calling()(asked, { method: "POST", body, duplex: "half", ...wrong }).catch((error) => error);
+    assert.ok(error instanceof Error && reason === error && !body.locked, `${Object.keys(wrong)}: ${error}`);
+  }
+});
+
+test("an init is read as fetch reads it, and each member once", async () => {
+  let seen;
+  const { calling } = await serve({}, async (request) => {
+    seen = [request.method, request.headers.get("x-own"), await request.text()];
+    return new Response();
+  });
+  const url = `${origin}/open/x`;
+  class Init {
+    method = "POST";
+    get headers() {
+      return new Map([["x-own", "1"]]).entries();
+    }
+    get body() {
+      return "text";
+    }
+  }
+  for (const init of [new Init(), { ...new Init(), body: "text", headers: [["x-own", "1"]].values() }, new Request(url, { method: "POST", headers: { "x-own": "1" }, body: "text" })]) {
+    await calling()(url, init);
+    assert.deepEqual(seen, ["POST", "1", "text"]);
+  }
+  await calling()(url, null);
+  assert.deepEqual(seen, ["GET", null, ""]);
+  // A page that wants no other origin to be asked is not given one.
+  const modes = [];
+  const between = (asked, init, handled) => (modes.push(init.mode), handled(asked, { ...init, mode: undefined }));
+  await calling({}, { between })(url, { mode: "same-origin" });
+  await calling({}, { between })(url);
+  assert.deepEqual(modes, ["same-origin", undefined]);
 });

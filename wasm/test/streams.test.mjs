@@ -123,3 +123,42 @@ test("random access refuses what is not within the payload, was altered, or ends
   blob.free();
   await assert.rejects(blob.read(0, 1), refused("Misuse"));
 });
+
+test("a side that is broken off or given up ends the other one, and what waits for the end", async () => {
+  const envelope = await seal(counted(100_000), bob.recipient, context);
+  const reason = new Error("cut");
+  for (const [what, given] of [["abort", reason], ["abort"], ["cancel", reason], ["cancel"]]) {
+    for (const stream of [openStream(bob, context), sealStream(bob.recipient, context)]) {
+      const [writer, reader] = [stream.writable.getWriter(), stream.readable.getReader()];
+      // The second write waits until somebody reads on.
+      const writing = [writer.write(envelope.subarray(0, 60_000)), writer.write(envelope.subarray(60_000))];
+      writing.forEach((write) => write.catch(() => {}));
+      await reader.read();
+      if (what === "cancel") await reader.cancel(given);
+      else await Promise.all([writer.abort(given), reader.read().catch(() => {})]);
+      const said = given === undefined ? refused("Truncated") : (error) => error === given;
+      await assert.rejects(what === "cancel" ? writer.closed : reader.closed, said, what);
+      if (stream.finished !== undefined) await assert.rejects(stream.finished, said, what);
+    }
+  }
+});
+
+test("aborting ends what is read at random, also where a source never answers", async () => {
+  const envelope = await seal(counted(100_000), bob.recipient, context);
+  let answers = true;
+  const source = { size: envelope.length, read: async (start, end) => (answers ? envelope.subarray(start, end) : new Promise(() => {})) };
+  const blob = await SealedBlob.open(source, bob, context);
+  answers = false;
+  const reason = new Error("enough");
+  const read = (call) => {
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(reason), 20);
+    return assert.rejects(call({ signal: abort.signal }), (error) => error === reason);
+  };
+  await read((options) => blob.read(0, 10, options));
+  await read((options) => blob.stream(0, 10, options).getReader().read());
+  await read((options) => SealedBlob.open(source, bob, context, options));
+  answers = true;
+  assert.deepEqual(await blob.read(0, 10), counted(10));
+  await assert.rejects(blob.read(0, 10, { signals: reason }), refused("Misuse"));
+});

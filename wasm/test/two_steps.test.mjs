@@ -127,6 +127,36 @@ test("key services are readers: asked once, later, with what SPEC §4 binds; and
   assert.equal(Buffer.from(binding).toString("latin1"), `sealwire/v1 slot\0${Buffer.concat([hash, map]).toString("latin1")}`);
 });
 
+test("streams and parts are sealed to key services, too", async () => {
+  const [alice, bob] = [await Identity.generate(kem), await Identity.generate(kem)];
+  const [one, two] = [service("one"), service("two")];
+  const payload = new Uint8Array(100_000).fill(7);
+  const sealing = sealStream([one, bob.recipient], context, { length: payload.length, sign: alice, part: "x" });
+  const envelope = new Uint8Array(await new Response(new Blob([payload]).stream().pipeThrough(sealing)).arrayBuffer());
+  for (const keys of [bob, await unlockedBy("one", envelope)]) {
+    assert.deepEqual((await open(envelope, keys, context, { part: "x", expect: alice.signer })).plaintext, payload);
+  }
+  const { header, bodies } = await sealParts({ title: "Lunch", text: "Meet me at noon" }, [two, bob.recipient], context, { sign: alice });
+  assert.equal((await inspect(header)).length, header.length);
+  for (const keys of [bob, await unlockedBy("two", header)]) {
+    assert.equal((await openDetached(header, bodies.text, keys, context, { part: "text", expect: alice.signer })).text(), "Meet me at noon");
+  }
+  assert.deepEqual([one.asked, two.asked], [[new Uint8Array(32)], [new Uint8Array(32)]]);
+});
+
+test("who is known by its class is no key service, whatever is in every object", async () => {
+  const [bob, key] = [await Identity.generate(kem), await SymmetricKey.generate()];
+  const passphrase = await Passphrase.create("horse", { memory: 64, passes: 1, lanes: 1 });
+  Object.prototype.wrapKey = () => assert.fail("asked");
+  try {
+    const envelope = await seal("x", [bob.recipient, { anonymous: bob.recipient }, passphrase, key], context);
+    for (const keys of [bob, passphrase, key]) assert.equal((await open(envelope, keys, context)).text(), "x");
+    await assert.rejects(seal("x", {}, context), refused("Misuse"));
+  } finally {
+    delete Object.prototype.wrapKey;
+  }
+});
+
 test("a key service that fails, or is asked where nobody waits for it, is said", async () => {
   const bob = await Identity.generate(kem);
   const away = new Error("away");
@@ -140,8 +170,9 @@ test("a key service that fails, or is asked where nobody waits for it, is said",
   await assert.rejects(seal("x", service("x", { wrap: () => new Uint8Array(65_537) }), context), refused("TooLarge"));
   await assert.rejects(seal("x", service("x", { wrap: () => "text" }), context), refused("Store"));
   assert.equal((await inspect(await seal("x", service("x", { wrap: () => new Uint8Array(65_536) }), context))).unverifiedSlots.length, 1);
-  await assert.rejects(sealParts({ a: "x" }, service(), context), refused("Misuse"));
-  await assert.rejects(new Response(new Blob(["x"]).stream().pipeThrough(sealStream(service(), context))).arrayBuffer(), refused("Misuse"));
+  await assert.rejects(sealParts({}, service(), context), refused("Misuse"));
+  await assert.rejects(sealParts({ a: "x" }, failing, context), refused("Store"));
+  await assert.rejects(new Response(new Blob(["x"]).stream().pipeThrough(sealStream(failing, context))).arrayBuffer(), refused("Store"));
   const envelope = await seal("x", bob.recipient, context);
   await assert.rejects(rewrap(envelope, bob, new SealContext("notes", "18"), service()), refused("Rejected"));
   const { header, body } = await split(envelope);

@@ -4,6 +4,7 @@ import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type About, OPENING, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
+import { unlessAborted } from "./passing.js";
 import { PIECE } from "./stream.js";
 import { unlocking } from "./stretch.js";
 
@@ -90,6 +91,7 @@ export class SealedBlob {
    * than fits into memory; `Rejected` if a chunk was altered; `Truncated` if the source gives less than it said.
    */
   async read(start: number, end: number, options: { readonly signal?: AbortSignal | undefined } = {}): Promise<Uint8Array> {
+    options = chosen(options, "signal");
     if (!(Number.isSafeInteger(start) && Number.isSafeInteger(end))) throw misuse("a range is made of integers");
     if (start < 0 || start > end || end > this.size) throw misuse("a range that is not within the payload");
     if (end - start <= PIECE) return this.#read(start, end, options.signal);
@@ -187,7 +189,8 @@ function blobSource(blob: Blob): RangeSource {
 
 async function read(source: RangeSource, start: number, end: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
   signal?.throwIfAborted();
-  const got = await source.read(start, end, signal);
+  // A source that knows nothing of the signal may never answer.
+  const got = await unlessAborted(signal, source.read(start, end, signal));
   // What a server sends beyond is not put into the module's memory.
   return bytes(got).subarray(0, end - start);
 }

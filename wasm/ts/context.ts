@@ -66,19 +66,50 @@ export function rawContext(context: SealContext): glue.Context {
 }
 
 /**
- * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out. Nothing comes
- * from `Object.prototype`, where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
+ * Options as they are at this moment, and `Misuse` for a member that nobody knows, so that a slip of the pen cannot leave something out; also for one
+ * that comes from a class or from defaults behind the object, or is not enumerable: it would be left out. Nothing comes from `Object.prototype`,
+ * where a stranger's JSON may have got to in a careless app: `{ "trustOnFirstUse": true }` there would be in every policy.
  */
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
   const own = bare(options);
   for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
+  const isPlain = Object.getPrototypeOf(options) === Object.prototype;
+  for (const member of members) {
+    if (member in options && !(member in own) && !(isPlain && !Object.hasOwn(options, member))) {
+      throw misuse("an option that is inherited or not enumerable: make it a member of the object itself", member);
+    }
+  }
   return own;
+}
+
+/** A list as it is at this moment, or `Misuse`. */
+export function listed<T>(list: readonly T[]): T[] {
+  if (!Array.isArray(list)) throw misuse("a list is wanted");
+  return [...list];
+}
+
+/**
+ * What the app's own code gives (an iterator, a `toString`), inside of a call of the module: `Misuse` if it fails, which is not the module's failing
+ * and takes no key away.
+ */
+export function theirs<T>(code: () => T): T {
+  try {
+    return code();
+  } catch (cause) {
+    throw misuse("a value that cannot be read", cause);
+  }
 }
 
 /** The object's own members and no others: what nobody has signed has no `signer`, whatever stands in `Object.prototype`. */
 export function bare<T extends object>(object: T): T {
   return Object.assign(Object.create(null), object) as T;
+}
+
+/** True or false, or `Misuse`: the text `"true"` of a configuration would count as neither. */
+export function flag(value: boolean | undefined): boolean {
+  if (value !== undefined && typeof value !== "boolean") throw misuse("true or false is wanted");
+  return value === true;
 }
 
 /** A u64, or `Misuse`. */

@@ -1,14 +1,13 @@
 // Header and body apart: a row in a database, an object in a store.
 
 import { type SealContext, bytes, chosen, wellFormed } from "./context.js";
-import { SealwireError } from "./error.js";
+import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
 import { glue, run, scoped } from "./module.js";
 import {
-  MAX_RESEALED, type Opened, type OpenOptions, type Plaintext, type Recipients, SEALING, type Sealed, type SealOptions, frontOf, open, payloadOf,
-  rawSealing,
+  BODY_HEAD, MAX_RESEALED, type Opened, type OpenOptions, type Plaintext, type Readers, type Recipients, SEALING, type Sealed, type SealOptions, frontOf,
+  isService, listOf, open, payloadOf, rawSealing, serving,
 } from "./seal.js";
-import { stretching } from "./stretch.js";
 
 /**
  * Cuts an envelope into header and body, to be stored apart. They are views of `envelope`, not
@@ -62,7 +61,7 @@ export interface SealedParts<Name extends string = string> {
  */
 export async function sealParts<Name extends string>(
   parts: Readonly<Record<Name, Plaintext>>,
-  recipients: Recipients,
+  recipients: Readers,
   context: SealContext,
   options: Omit<SealOptions, "part"> = {},
 ): Promise<SealedParts<Name>> {
@@ -70,13 +69,19 @@ export async function sealParts<Name extends string>(
   const names = Object.keys(parts) as Name[];
   const payloads = names.map((name) => payloadOf(parts[name]));
   if (payloads.reduce((sum, { length }) => sum + length, 0) > MAX_RESEALED) throw new SealwireError("TooLarge", "too large: parts to be sealed in one step");
-  const [header, ...bodies] = await stretching(recipients, (recipients) =>
-    run(() =>
+  if (names.length === 0 && listOf(recipients as Recipients).some(isService)) throw misuse("for a key service there has to be a part");
+  let bodies: Uint8Array<ArrayBuffer>[] = [];
+  let proof = new Uint8Array();
+  // Any of the bodies proves which context it is: the first one.
+  const header = await serving(recipients, context, { ...options, part: names[0] }, async (recipients) => {
+    const [header, ...others] = await run(() =>
       scoped((own) => own(rawSealing(recipients, context, options)).sealParts(names.map(wellFormed), payloads) as Uint8Array<ArrayBuffer>[]),
-    ),
-  );
+    );
+    [bodies, proof] = [others, others[0]?.slice(0, BODY_HEAD) ?? proof];
+    return join(header as Uint8Array<ArrayBuffer>, proof);
+  });
   return {
-    header: header as Uint8Array<ArrayBuffer>,
+    header: header.slice(0, header.length - proof.length),
     bodies: Object.fromEntries(names.map((name, at) => [name, bodies[at]])) as SealedParts<Name>["bodies"],
   };
 }

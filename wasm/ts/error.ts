@@ -51,3 +51,8 @@ export class SealwireError extends Error {
 export function misuse(what: string, cause?: unknown): SealwireError {
   return new SealwireError("Misuse", `misuse: ${what}`, cause === undefined ? undefined : { cause });
 }
+
+/** Tells an observer, which hears and does not decide: what it throws is dropped, also if it does so later. */
+export function tell<E>(observer: ((event: E) => unknown) | undefined, event: E): void {
+  (async () => observer?.(event))().catch(() => {});
+}

@@ -1,9 +1,9 @@
-import { type SealContext, bare, bytes, chosen, rawContext, unsigned } from "./context.js";
-import { type ErrorCode, SealwireError, misuse } from "./error.js";
+import { type SealContext, bare, bytes, chosen, listed, rawContext, unsigned } from "./context.js";
+import { type ErrorCode, SealwireError, misuse, tell } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
 import { Held, call, glue, load } from "./module.js";
-import { passing } from "./passing.js";
+import { passing, unlessAborted } from "./passing.js";
 import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
@@ -115,14 +115,25 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
   const maxBody = options.maxBody ?? DEFAULT_MAX_BODY;
   unsigned(maxBody);
   let calls: Held<glue.Calls> | undefined;
-  return async (input, init = {}) => {
-    const { body: given, ...rest } = init as RequestInit & { sealwire?: CallOptions; duplex?: "half" };
-    const sealwire = chosen(Object.hasOwn(rest, "sealwire") ? (rest.sealwire ?? {}) : {}, "to", "version", "context");
+  return async (input, init) => {
+    const { body: given, ...rest } = membersOf(init ?? {});
     const stream = given instanceof ReadableStream ? given : undefined;
-    // A stream is not the platform's to read: what is sent is made of it.
-    const request = new Request(input, stream === undefined ? init : rest);
-    if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
-    const asked = new Asked(request, input, rest.headers, sealwire, (stream ?? request.body)?.getReader());
+    let source: ReadableStream<Uint8Array> | null | undefined = stream;
+    let asked: Asked;
+    try {
+      const sealwire = chosen(sealwireOf(init) ?? {}, "to", "version", "context");
+      if (sealwire.to !== undefined) Object.assign(sealwire, { to: listed(sealwire.to) });
+      // An iterator gives them once.
+      if (rest.headers !== undefined) rest.headers = new Headers(rest.headers);
+      // A stream is not the platform's to read: what is sent is made of it.
+      const request = new Request(input, stream !== undefined || given === undefined ? rest : { ...rest, body: given });
+      source ??= request.body;
+      if (request.integrity) throw misuse("integrity is of what arrives, which is sealed");
+      asked = new Asked(request, input, rest.headers, sealwire, source?.getReader());
+    } catch (thrown) {
+      source?.cancel(thrown).catch(() => {});
+      throw thrown;
+    }
     try {
       await load();
       const uploads = stream !== undefined && rest.duplex === "half" && canUpload();
@@ -142,6 +153,26 @@ export function sealedInfo(response: Response): SealedInfo | undefined {
   return infos.get(response);
 }
 
+const MEMBERS = [
+  "body", "cache", "credentials", "duplex", "headers", "integrity", "keepalive", "method", "mode", "redirect", "referrer", "referrerPolicy", "signal",
+] as const;
+
+/** What a `fetch` reads of its init, wherever it stands (a `Request` has it in its class), and each once. */
+function membersOf(init: RequestInit & { duplex?: "half" }): RequestInit & { duplex?: "half" } {
+  const members: Record<string, unknown> = {};
+  for (const member of MEMBERS) {
+    const value = init[member];
+    if (value !== undefined) members[member] = value;
+  }
+  return members;
+}
+
+/** The member `sealwire`; not one that a stranger's JSON has put into every object. */
+function sealwireOf(init: object | null | undefined): CallOptions | undefined {
+  const own = Object.hasOwn(init ?? {}, "sealwire") || !("sealwire" in Object.prototype);
+  return own ? (init as { sealwire?: CallOptions } | undefined)?.sealwire : undefined;
+}
+
 function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number): glue.Calls {
   const raw = new glue.Calls(rawPolicy(policy), BigInt(maxBody));
   if (options.identity !== undefined) raw.identity(rawIdentity(options.identity));
@@ -151,9 +182,6 @@ function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number):
 
 /** A request as the app made it. */
 class Asked {
-  /** Those that wait. Nothing else holds what waits for what never comes, and a signal that was collected with it never aborts. */
-  static readonly #waiting = new Set<() => void>();
-
   readonly signal: AbortSignal;
   readonly fields: Headers;
   #upload: Held<glue.Upload> | undefined;
@@ -193,20 +221,8 @@ class Asked {
   }
 
   /** What comes, unless it is aborted before: a store or a `fetch` of the app's own may never answer. */
-  async unlessAborted<T>(coming: T | Promise<T>): Promise<T> {
-    let abort = () => {};
-    const aborted = new Promise<never>((_, reject) => {
-      abort = () => reject(this.signal.reason);
-    });
-    this.signal.addEventListener("abort", abort);
-    if (this.signal.aborted) abort();
-    Asked.#waiting.add(abort);
-    try {
-      return await Promise.race([coming, aborted]);
-    } finally {
-      Asked.#waiting.delete(abort);
-      this.signal.removeEventListener("abort", abort);
-    }
+  unlessAborted<T>(coming: T | Promise<T>): Promise<T> {
+    return unlessAborted(this.signal, coming);
   }
 
   /** The body as a whole; an empty one is a body, too. */
@@ -293,11 +309,7 @@ class Driver {
       throw thrown;
     } finally {
       const [protection, size] = told ?? ["none", 0n];
-      try {
-        observer?.({ code, protection, size: Number(size), duration: Date.now() - began });
-      } catch {
-        // It hears of calls, and does not decide about them.
-      }
+      tell(observer, { code, protection, size: Number(size), duration: Date.now() - began });
     }
   }
 
@@ -341,11 +353,12 @@ class Driver {
     const [method, url, fields, body, upload] = call(() => held.object.send()) as [
       string, string, string[], Uint8Array<ArrayBuffer>, glue.Upload | undefined,
     ];
-    const { credentials, keepalive, referrerPolicy, signal } = this.#asked.request;
+    const { credentials, keepalive, mode, referrerPolicy, signal } = this.#asked.request;
     const init: RequestInit & { duplex?: "half" } = {
       method, headers: pairs(fields), redirect: "manual", cache: "no-store", credentials, referrerPolicy: referrerPolicy || "no-referrer", signal,
     };
     if (keepalive && upload === undefined) init.keepalive = true;
+    if (mode === "same-origin") init.mode = mode;
     if (upload !== undefined) {
       init.body = this.#asked.upload(upload, body);
       init.duplex = "half";

@@ -3,7 +3,7 @@
 
 import { IncomingMessage, type RequestListener, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { Duplex, Readable } from "node:stream";
+import { Duplex } from "node:stream";
 import type { Signer } from "./recipient.js";
 
 declare global {
@@ -50,7 +50,7 @@ export function toListener(handler: WebHandler, report: (error: unknown) => void
         report(error);
         return new Response(null, { status: 500 });
       })
-      .then((response) => send(response, outgoing))
+      .then((response) => send(response, outgoing, incoming.method === "HEAD"))
       .catch((error: unknown) => {
         report(error);
         outgoing.destroy();
@@ -60,7 +60,8 @@ export function toListener(handler: WebHandler, report: (error: unknown) => void
 
 /**
  * Lets a Node listener, such as an Express app, answer web-standard requests: what {@link Service.handle} hands on. The request that it gets has
- * `signer` as a property, and no peer: what a gateway says of the client comes with `passOuter`.
+ * `signer` as a property, and no peer: what a gateway says of the client comes with `passOuter`. What the listener throws, or rejects with, fails
+ * the answer.
  *
  * ```ts
  * const app = express();
@@ -74,56 +75,109 @@ export function fromListener(listener: RequestListener): (request: Request, sign
       const incoming = toIncoming(request, wire);
       if (signer !== undefined) Object.assign(incoming, { signer });
       const outgoing = new ServerResponse(incoming);
-      // What is written is the body as it stands.
+      // What is written is the body as it stands, also if the app names a coding.
       outgoing.useChunkedEncodingByDefault = false;
+      Object.defineProperty(outgoing, "chunkedEncoding", { get: () => false, set() {} });
       outgoing.shouldKeepAlive = false;
       outgoing.assignSocket(wire as unknown as Socket);
       outgoing.on("finish", () => wire.finished());
       // Else it is the server that passes this on.
       wire.on("drain", () => outgoing.emit("drain"));
-      const broken = () => {
-        const error = request.signal.reason ?? new Error("the app broke its answer off");
+      const broken = (error: unknown) => {
         reject(error);
         wire.fail(error);
-      };
-      outgoing.on("close", () => {
-        if (!outgoing.writableFinished) broken();
-      });
-      request.signal.addEventListener("abort", () => {
         incoming.destroy();
-        outgoing.destroy();
-        broken();
+      };
+      // Who destroys an answer tells the socket why, and nobody but this one listens there.
+      wire.on("error", broken);
+      const { signal } = request;
+      outgoing.on("close", () => {
+        if (!outgoing.writableFinished) broken(signal.reason ?? new Error("the app broke its answer off"));
       });
-      try {
-        listener(incoming, outgoing as ServerResponse & { req: IncomingMessage });
-      } catch (error) {
-        reject(error);
-      }
+      const gone = () => {
+        outgoing.destroy();
+        broken(signal.reason);
+      };
+      signal.addEventListener("abort", gone);
+      // Who went away before is not heard of again.
+      if (signal.aborted) return gone();
+      const run = async () => listener(incoming, outgoing as ServerResponse & { req: IncomingMessage });
+      run().catch((error: unknown) => {
+        // There is no answer left that could fail: it is nobody's but the process's, as in a server of Node's.
+        if (outgoing.writableEnded) throw error;
+        broken(error);
+      });
     });
 }
 
 function toRequest(incoming: IncomingMessage, signal: AbortSignal): Request {
   const { method = "GET", url = "/", rawHeaders } = incoming;
   if (!url.startsWith("/")) throw new TypeError("no path");
+  const isBodyless = method === "GET" || method === "HEAD";
   const headers = new Headers();
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    if (!rawHeaders[at]!.startsWith(":") && rawHeaders[at]!.toLowerCase() !== "transfer-encoding") headers.append(rawHeaders[at]!, rawHeaders[at + 1]!);
+    const name = rawHeaders[at]!.toLowerCase();
+    // Of a body that is left out nothing may say that it is there: whoever forwards the request would frame it wrongly.
+    if (!name.startsWith(":") && name !== "transfer-encoding" && !(isBodyless && name === "content-length")) headers.append(name, rawHeaders[at + 1]!);
   }
   const { "content-length": length, "transfer-encoding": coding } = incoming.headers;
-  const hasBody = method !== "GET" && method !== "HEAD" && (coding !== undefined || (length !== undefined && length !== "0"));
-  const body = hasBody ? { body: Readable.toWeb(incoming) as ReadableStream as BodyInit, duplex: "half" } : {};
+  // HTTP/2 has its own way to say that nothing follows.
+  const { stream } = incoming as { stream?: { readonly endAfterHeaders: boolean } };
+  const isThere = stream === undefined ? coding !== undefined || length !== undefined : !stream.endAfterHeaders;
+  const hasBody = !isBodyless && isThere && length !== "0";
+  const body = hasBody ? { body: bodyOf(incoming), duplex: "half" } : {};
   return new Request(`http://localhost${url}`, { method, headers, signal, ...body } as RequestInit);
 }
 
-async function send(response: Response, outgoing: ServerResponse): Promise<void> {
+/**
+ * What comes, as it is asked for; what nobody wants any more is let pass. Not `Readable.toWeb`, which ends the process if a body is cancelled while
+ * the next piece of it is on its way.
+ */
+function bodyOf(incoming: IncomingMessage): ReadableStream<Uint8Array> {
+  let over = false;
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const broken = (error: unknown) => {
+          over = true;
+          controller.error(error);
+        };
+        incoming.pause();
+        incoming.on("data", (piece: Buffer) => {
+          if (over) return;
+          incoming.pause();
+          controller.enqueue(new Uint8Array(piece));
+        });
+        incoming.on("end", () => {
+          if (!over) controller.close();
+          over = true;
+        });
+        incoming.on("error", broken);
+        incoming.on("close", () => broken(new Error("the body broke off")));
+      },
+      pull() {
+        incoming.resume();
+      },
+      cancel() {
+        over = true;
+        incoming.resume();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+async function send(response: Response, outgoing: ServerResponse, isHead: boolean): Promise<void> {
+  // Nobody is there any more, and nothing else would tell the body.
+  if (outgoing.destroyed) return void response.body?.cancel().catch(() => {});
   const fields: [string, string][] = [...response.headers];
   const cookies = fields.filter(([name]) => name === "set-cookie").map(([, value]) => value);
   for (const [name, value] of fields) if (name !== "set-cookie") outgoing.setHeader(name, value);
   if (cookies.length > 0) outgoing.setHeader("set-cookie", cookies);
   outgoing.statusCode = response.status;
-  if (response.body === null) {
+  if (response.body === null || isHead) {
     outgoing.end();
-    return;
+    return void response.body?.cancel().catch(() => {});
   }
   const reader = response.body.getReader();
   outgoing.on("close", () => {
@@ -198,7 +252,8 @@ function toIncoming(request: Request, wire: Wire): IncomingMessage {
   incoming._read = () => void readOn();
   incoming._destroy = (error, callback) => {
     reader?.cancel(error).catch(() => {});
-    callback(error);
+    // As Node's own: an app that does not listen is not told, and does not end the process.
+    callback(incoming.listenerCount("error") > 0 ? error : null);
   };
   return incoming;
 }
@@ -296,7 +351,7 @@ class Wire extends Duplex {
       for (const field of fields) {
         const colon = field.indexOf(":");
         const name = field.slice(0, colon).toLowerCase();
-        if (name !== "connection" && name !== "keep-alive") headers.append(name, field.slice(colon + 1).trim());
+        if (!["connection", "keep-alive", "transfer-encoding"].includes(name)) headers.append(name, field.slice(colon + 1).trim());
       }
       const isEmpty = this.#isHead || status === 204 || status === 205 || status === 304;
       this.#resolve(new Response(isEmpty ? null : this.#stream(), { status, headers }));

@@ -36,3 +36,24 @@ export function passing(
     { highWaterMark: 0 },
   );
 }
+
+/** Those that wait. Nothing else holds what waits for what never comes, and a signal that was collected with it never aborts. */
+const waiting = new Set<() => void>();
+
+/** What comes, unless it is aborted before. */
+export async function unlessAborted<T>(signal: AbortSignal | undefined, coming: T | Promise<T>): Promise<T> {
+  if (signal === undefined) return coming;
+  let abort = () => {};
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(signal.reason);
+  });
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  waiting.add(abort);
+  try {
+    return await Promise.race([coming, aborted]);
+  } finally {
+    waiting.delete(abort);
+    signal.removeEventListener("abort", abort);
+  }
+}

@@ -1,5 +1,5 @@
 import { misuse } from "./error.js";
-import { chosen, wellFormed, unsigned } from "./context.js";
+import { bytes, chosen, flag, listed, theirs, unsigned, wellFormed } from "./context.js";
 import { glue } from "./module.js";
 import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
 
@@ -114,38 +114,59 @@ export interface SealedResource {
   readonly list?: { readonly id: string; readonly envelope: string } | undefined;
 }
 
-/** The policy as it is now, and refused if it has members that nobody knows, before anything is sent. */
+/** The policy as it is now, with its lists, and refused if it has members that nobody knows, before anything is sent. */
 export function chosenPolicy(policy: Policy): Policy {
   const { services = {}, rules } = chosen(policy, "services", "rules");
   if (!Array.isArray(rules)) throw misuse("a policy has a list of rules");
   return {
     services: Object.fromEntries(
-      Object.entries(services).map(([origin, service]) => [origin, chosen(service, "pins", "trustOnFirstUse", "ohttpKeys", "expires")]),
+      Object.entries(services).map(([origin, service]) => [origin, chosenService(service)]),
     ),
     rules: rules.map(chosenRule),
   };
 }
 
+/** One way, and no other beside it: pins would count for nothing beside trust on first use. */
+function chosenService(given: ServicePins | ServiceKeys): ServicePins | ServiceKeys {
+  const service = chosen(given, "pins", "trustOnFirstUse", "ohttpKeys", "expires");
+  const { pins, trustOnFirstUse, ohttpKeys } = service as { pins?: readonly (Pin | string)[]; trustOnFirstUse?: boolean; ohttpKeys?: Uint8Array };
+  if (Number(pins !== undefined) + Number(flag(trustOnFirstUse)) + Number(ohttpKeys !== undefined) !== 1) {
+    throw misuse("a service has pins, keys, or trustOnFirstUse: true, and no two of them");
+  }
+  if (pins !== undefined) Object.assign(service, { pins: texts(pins) });
+  if (ohttpKeys !== undefined) Object.assign(service, { ohttpKeys: new Uint8Array(bytes(ohttpKeys)) });
+  return service;
+}
+
 function chosenRule(given: Rule): Rule {
   const rule = chosen(given, "origin", "path", "seal", "exchange", "streamed", "idempotent", "sign", "inTheClear");
   const { seal, exchange } = rule;
+  for (const value of [rule.streamed, rule.idempotent, rule.sign, rule.inTheClear, typeof exchange === "object" ? true : exchange]) flag(value);
   const resource = seal && chosen(seal, "namespace", "id", "to", "senders", "list");
   const way = typeof exchange === "object" ? chosen(exchange, "tunnel", "expose", "exposeQuery", "postCarrier") : exchange;
   if (typeof way === "object" && "tunnel" in way && Object.keys(way).length > 1) throw misuse("a tunnel shows nothing that could be said");
+  if (resource?.to !== undefined) Object.assign(resource, { to: listed(resource.to) });
+  if (resource?.senders !== undefined) Object.assign(resource, { senders: texts(resource.senders) });
+  if (typeof way === "object" && "expose" in way && way.expose !== undefined) Object.assign(way, { expose: listed(way.expose) });
   return Object.assign(rule, {
     seal: resource && Object.assign(resource, { list: resource.list && chosen(resource.list, "id", "envelope") }),
     exchange: way,
   });
 }
 
+/** Their text forms. */
+function texts(keys: readonly (Pin | Signer | string)[]): string[] {
+  const list = listed(keys);
+  return theirs(() => list.map(String));
+}
+
 /** The policy inside the module. */
 export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
   const raw = new glue.Policy();
   for (const [origin, service] of Object.entries(services)) {
-    if ("ohttpKeys" in service) raw.serviceKeys(wellFormed(origin), service.ohttpKeys, unsigned(service.expires));
+    if ("ohttpKeys" in service && service.ohttpKeys !== undefined) raw.serviceKeys(wellFormed(origin), service.ohttpKeys, unsigned(service.expires));
     else if ("trustOnFirstUse" in service && service.trustOnFirstUse === true) raw.service(wellFormed(origin));
-    else if ("pins" in service) raw.service(wellFormed(origin), service.pins.map(String));
-    else throw misuse("a service has pins, keys, or trustOnFirstUse: true");
+    else raw.service(wellFormed(origin), (service as { pins: string[] }).pins);
   }
   for (const rule of rules) {
     const { seal, exchange, streamed = false, idempotent = false, sign = false, inTheClear = false } = rule;
@@ -153,12 +174,12 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
     if (exchange !== undefined && exchange !== false) {
       const way: { tunnel?: string | URL } & InPlace = exchange === true ? Object.create(null) : exchange;
       if (way.tunnel !== undefined) one.tunnel(new URL(way.tunnel).href);
-      else one.inPlace((way.expose ?? []).map(wellFormed), way.exposeQuery ?? false, way.postCarrier ?? false);
+      else one.inPlace((way.expose ?? []).map(wellFormed), flag(way.exposeQuery), flag(way.postCarrier));
     }
     if (seal !== undefined) {
       const { namespace, id, to = [], senders = [], list } = seal;
       const members = list === undefined ? [] : [wellFormed(list.id), wellFormed(list.envelope)];
-      one.seal(wellFormed(namespace), wellFormed(id), senders.map(String), members);
+      one.seal(wellFormed(namespace), wellFormed(id), senders as readonly string[] as string[], members);
       for (const reader of to) one.to(rawReader(reader));
     }
     raw.rule(one);

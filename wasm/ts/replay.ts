@@ -1,4 +1,4 @@
-import { bytes, unsigned } from "./context.js";
+import { bytes, chosen, unsigned } from "./context.js";
 import { misuse } from "./error.js";
 import { Held, glue, run } from "./module.js";
 
@@ -43,7 +43,7 @@ export class MemoryReplayCache implements ReplayCache {
   #held: Held<glue.MemoryReplay> | undefined;
 
   constructor(options: { capacity?: number } = {}) {
-    this.#capacity = options.capacity ?? 1_000_000;
+    this.#capacity = chosen(options, "capacity").capacity ?? 1_000_000;
     if (!Number.isSafeInteger(this.#capacity) || this.#capacity < 1 || this.#capacity >= 2 ** 32) {
       throw misuse("a capacity is a whole number above 0");
     }

@@ -1,4 +1,4 @@
-import { type SealContext, bare, bytes, chosen, rawContext, textual, unsigned, wellFormed } from "./context.js";
+import { type SealContext, bare, bytes, chosen, flag, rawContext, textual, theirs, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import { glue, run, scoped } from "./module.js";
 import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
@@ -293,12 +293,18 @@ class Asked {
   }
 }
 
-function isService(reader: unknown): reader is KeyService {
-  return typeof (reader as KeyService | undefined)?.wrapKey === "function";
+/** Whoever is known by its class is none, whatever a script has put into every object. */
+export function isService(reader: unknown): reader is KeyService {
+  const isKnown = [Recipient, Passphrase, SymmetricKey, StretchedReader].some((known) => reader instanceof known);
+  const { anonymous, wrapKey } = (reader ?? {}) as { anonymous?: unknown; wrapKey?: unknown };
+  return !isKnown && !(anonymous instanceof Recipient) && typeof wrapKey === "function";
 }
 
-/** Seals to key services, too: first to a key of this moment in their place, by which the envelope is rewrapped when they were asked. */
-function serving(
+/**
+ * Seals to key services, too: first to a key of this moment in their place, by which the envelope is rewrapped when they were asked. Of the envelope
+ * the front is enough, as far as the first 56 bytes of the body.
+ */
+export function serving(
   recipients: Readers,
   context: SealContext,
   { allowClassical, part }: SealOptions,
@@ -317,7 +323,7 @@ function serving(
 }
 
 /** What the body's commitment is in. */
-const BODY_HEAD = 56;
+export const BODY_HEAD = 56;
 
 /**
  * Opens an envelope and seals its payload anew, under a new key: the only revocation there is, for what is written from then on.
@@ -385,10 +391,10 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }
-  if (options.allowClassical === true) sealing.allowClassical();
+  if (flag(options.allowClassical)) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));
   const metadata = options.metadata ?? [];
-  for (const [key, value] of isIterable(metadata) ? metadata : Object.entries(metadata)) {
+  for (const [key, value] of theirs(() => [...(isIterable(metadata) ? metadata : Object.entries(metadata))])) {
     if (typeof value === "string") sealing.metadataText(wellFormed(key), wellFormed(value));
     else if (value instanceof Uint8Array) sealing.metadataBytes(wellFormed(key), bytes(value));
     else sealing.metadataNumber(wellFormed(key), unsigned(value));
@@ -412,7 +418,8 @@ export function rawOpening(keys: Unlock, context: SealContext, options: OpenOpti
   const opening = scoped((own) => new glue.Opening(rawKeyring(keys), own(rawContext(context))));
   if (options.expect !== undefined && options.expect !== "anyone") {
     opening.expectNobody();
-    for (const signer of isIterable(options.expect) ? options.expect : [options.expect]) opening.expect(String(signer));
+    const { expect } = options;
+    for (const signer of theirs(() => (isIterable(expect) ? [...expect] : [expect]).map(String))) opening.expect(signer);
   }
   if (options.part !== undefined) opening.part(wellFormed(options.part));
   return opening;

@@ -3,12 +3,12 @@
 
 // The entry for this runtime, which knows where the module is.
 import "sealwire";
-import { SealwireError, misuse } from "./error.js";
+import { SealwireError, misuse, tell } from "./error.js";
 import { Identity, rawIdentity } from "./keys.js";
 import { Held, call, glue, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
-import { bare, bytes, chosen, textual, unsigned, wellFormed } from "./context.js";
+import { bare, bytes, chosen, flag, textual, unsigned, wellFormed } from "./context.js";
 import { passing } from "./passing.js";
 
 export { MemoryReplayCache, type ReplayCache };
@@ -254,8 +254,7 @@ export class Service {
     request: Request,
     app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
-    const opened = await this.#driver.open(request);
-    return "seal" in opened ? opened.seal(await app(opened.request, opened.signer)) : opened;
+    return answered(await this.#driver.open(request), app);
   }
 
   /** Frees it, with its keys. Streams under way go on. */
@@ -295,8 +294,7 @@ export class Gateway {
     request: Request,
     forward: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
   ): Promise<Response> {
-    const verified = await this.#driver.open(request);
-    return "seal" in verified ? verified.seal(await forward(verified.request, verified.signer)) : verified;
+    return answered(await this.#driver.open(request), forward);
   }
 
   /** Frees it. */
@@ -332,8 +330,8 @@ export function createService(options: ServiceOptions): Promise<Service> {
       const { mounted } = options;
       if (mounted !== undefined) exchanges.mounted(wellFormed(mounted.public), wellFormed(mounted.local));
       if (options.tunnel !== undefined) exchanges.tunnel(wellFormed(options.tunnel));
-      if (options.postCarrier === true) exchanges.postCarrier();
-      if (options.coarseStatus === true) exchanges.coarseStatus();
+      if (flag(options.postCarrier)) exchanges.postCarrier();
+      if (flag(options.coarseStatus)) exchanges.coarseStatus();
       if (options.window !== undefined) exchanges.window(unsigned(options.window));
       if (options.maxBody !== undefined) exchanges.maxBody(unsigned(options.maxBody));
       // What is wrong with the options is said while the keys are still free.
@@ -404,14 +402,14 @@ function configure(gate: glue.Gate, options: Everything): void {
       seconds(verify.maxAge),
       seconds(verify.maxValidity),
       seconds(verify.clockSkew),
-      verify.allowMissingNonce === true,
+      flag(verify.allowMissingNonce),
     );
   }
   for (const pattern of options.plain ?? []) gate.plain(wellFormed(pattern));
   for (const pattern of options.signedOnly ?? []) gate.signedOnly(wellFormed(pattern));
   for (const pattern of options.unsigned ?? []) gate.unsigned(wellFormed(pattern));
   for (const pattern of options.stream ?? []) gate.stream(wellFormed(pattern));
-  if (options.enforceIdempotencyKeys === true) gate.enforceIdempotencyKeys();
+  if (flag(options.enforceIdempotencyKeys)) gate.enforceIdempotencyKeys();
   if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
@@ -459,7 +457,7 @@ class Driver {
       while (stateOf(passage) === "remember") await this.#remember(passage);
       const admitted = stateOf(passage) === "admitted" ? this.#admit(request, passage, reader, started, page) : undefined;
       if (admitted !== undefined) return admitted;
-      reader?.cancel().catch(ignore);
+      (reader ?? request.body)?.cancel().catch(ignore);
       return withFields(toResponse(this.#told(() => passage.object.answer(since(started))) as RawMessage), page);
     } finally {
       passage.free();
@@ -605,13 +603,7 @@ class Driver {
   #told<T>(step: () => T): T {
     const result = call(step);
     const events = call(() => this.#gate.object.events()) as RawEvent[];
-    for (const event of events) {
-      try {
-        this.#observer?.(eventOf(event));
-      } catch {
-        // It hears of requests, and does not decide about them.
-      }
-    }
+    for (const event of events) tell(this.#observer, eventOf(event));
     return result;
   }
 }
@@ -684,6 +676,20 @@ async function sealed(response: Response, admission: Held<glue.Admission>): Prom
     return toResponse(call(() => admission.object.seal(status, fields, whole)) as RawMessage);
   } finally {
     admission.free();
+  }
+}
+
+/** What `app` answers, if it is asked. If it fails, nobody reads on. */
+async function answered(
+  opened: Exchange | Response,
+  app: (request: Request, signer: Signer | undefined) => Response | Promise<Response>,
+): Promise<Response> {
+  if (opened instanceof Response) return opened;
+  try {
+    return await opened.seal(await app(opened.request, opened.signer));
+  } catch (error) {
+    opened.request.body?.cancel(error).catch(ignore);
+    throw error;
   }
 }
 

@@ -6,9 +6,9 @@ import type { Unlock } from "./keys.js";
 import { Held, call, glue, load, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
-  type About, OPENING, type OpenOptions, type RawAbout, type Recipients, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing,
+  type About, OPENING, type OpenOptions, type RawAbout, type Readers, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing, serving,
 } from "./seal.js";
-import { stretching, unlocking } from "./stretch.js";
+import { unlocking } from "./stretch.js";
 
 /** How much is worked on at a time: memory stays small, whatever the payload is. */
 export const PIECE = 1 << 20;
@@ -50,7 +50,7 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * Seals what flows through it, with at most 16 KiB held back between two pieces. Source: SPEC §7.
  *
  * What comes out is the envelope. A payload stream that fails or is aborted leaves an envelope without an end, which every reader refuses.
- * The stream fails as {@link seal} rejects. For key services seal to a {@link SymmetricKey}, and {@link rewrapHeader} to them.
+ * The stream fails as {@link seal} rejects. Key services are asked before the first byte comes out.
  *
  * ```ts
  * const sealed = file.stream().pipeThrough(sealStream([bob], context, { length: file.size }));
@@ -58,10 +58,10 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * ```
  */
 export function sealStream(
-  recipients: Recipients,
+  recipients: Readers,
   context: SealContext,
   options: SealStreamOptions = {},
-): TransformStream<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> {
+): ReadableWritablePair<Uint8Array<ArrayBuffer>, Uint8Array | ArrayBuffer> {
   options = chosen(options, "length", "signal", ...SEALING);
   let sealing!: Held<glue.SealOutside>;
   let chunks!: Chunks;
@@ -89,10 +89,11 @@ export function sealStream(
   return transform(options.signal, {
     async start() {
       const length = options.length === undefined ? undefined : unsigned(options.length);
-      sealing = await stretching(recipients, (recipients) =>
-        run(() => scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, options)), length)))),
-      );
-      [front] = call(() => sealing.object.parts()) as unknown as [Bytes];
+      front = await serving(recipients, context, options, async (recipients) => {
+        sealing = await run(() => scoped((own) => new Held(new glue.SealOutside(own(rawSealing(recipients, context, options)), length))));
+        const [front] = call(() => sealing.object.parts()) as unknown as [Bytes];
+        return front;
+      });
       chunks = await Chunks.with(call(() => sealing.object.key()), "seal");
     },
     async push(piece) {
@@ -270,17 +271,36 @@ interface Steps {
   failed?(reason: unknown): void;
 }
 
-/** The steps as a `TransformStream`. */
-function transform(
-  signal: AbortSignal | undefined,
-  steps: Steps,
-): TransformStream<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> {
+/**
+ * The steps between two streams, connected as those of a `TransformStream` are: what is written waits until somebody reads. It is none, since
+ * Chromium's does not tell its steps that a side was given up, and `finished` would wait for ever.
+ */
+function transform(signal: AbortSignal | undefined, steps: Steps): ReadableWritablePair<Bytes, Uint8Array | ArrayBuffer> {
   let over = false;
-  let abort: (() => void) | undefined;
+  let from!: WritableStreamDefaultController;
+  let to!: ReadableStreamDefaultController<Bytes>;
+  let isWanted = false;
+  let go = () => {};
   const end = () => {
     over = true;
-    if (abort !== undefined) signal?.removeEventListener("abort", abort);
+    signal?.removeEventListener("abort", abort);
     steps.free();
+    go();
+  };
+  /** Both sides fail. */
+  const fail = (reason: unknown) => {
+    if (over) return;
+    end();
+    steps.failed?.(reason);
+    to.error(reason);
+    from.error(reason);
+  };
+  const abort = () => fail(signal?.reason);
+  const given = (reason: unknown) => fail(reason ?? new SealwireError("Truncated", "truncated: the stream was cancelled"));
+  const put = (piece: Bytes | undefined) => {
+    if (over || !piece?.length) return;
+    isWanted = false;
+    to.enqueue(piece);
   };
   /** Nothing comes of what fails after the end. */
   const attempt = async (operation: () => Promise<void>) => {
@@ -288,55 +308,59 @@ function transform(
       await operation();
     } catch (thrown) {
       if (over) return;
-      end();
-      steps.failed?.(thrown);
+      fail(thrown);
       throw thrown;
     } finally {
       // What was made meanwhile.
       if (over) steps.free();
     }
   };
-  const transformer: Transformer<Uint8Array | ArrayBuffer, Uint8Array<ArrayBuffer>> & { cancel(reason: unknown): void } = {
-    async start(controller) {
-      abort = () => {
-        if (over) return;
-        end();
-        steps.failed?.(signal?.reason);
-        controller.error(signal?.reason);
-      };
+  const readable = new ReadableStream<Bytes>(
+    {
+      start(controller) {
+        to = controller;
+      },
+      pull() {
+        isWanted = true;
+        go();
+      },
+      cancel: given,
+    },
+    { highWaterMark: 0 },
+  );
+  const writable = new WritableStream<Uint8Array | ArrayBuffer>({
+    start(controller) {
+      from = controller;
       signal?.addEventListener("abort", abort);
-      await attempt(async () => {
+      return attempt(async () => {
         await load();
-        if (signal?.aborted) abort?.();
+        if (signal?.aborted) abort();
         else await steps.start?.();
       });
     },
-    transform(chunk, controller) {
+    write(chunk) {
       return attempt(async () => {
+        while (!isWanted && !over) await new Promise<void>((resolve) => (go = resolve));
         for (const piece of pieces(bytes(chunk))) {
           if (over) return;
-          const out = await steps.push(isFixed(piece) ? piece : piece.slice());
-          if (!over && out !== undefined && out.length > 0) controller.enqueue(out);
+          put(await steps.push(isFixed(piece) ? piece : piece.slice()));
         }
       });
     },
-    flush(controller) {
+    close() {
       return attempt(async () => {
         if (over) return;
-        for await (const out of steps.finish()) {
+        for await (const piece of steps.finish()) {
           if (over) return;
-          if (out !== undefined && out.length > 0) controller.enqueue(out);
+          put(piece);
         }
         end();
+        to.close();
       });
     },
-    cancel(reason) {
-      if (over) return;
-      end();
-      steps.failed?.(reason ?? new SealwireError("Truncated", "truncated: the stream was cancelled"));
-    },
-  };
-  return new TransformStream(transformer);
+    abort: given,
+  });
+  return { readable, writable };
 }
 
 /** Views of at most {@link PIECE} bytes. */

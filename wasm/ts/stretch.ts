@@ -35,10 +35,11 @@ export class StretchedReader {
 
 /** Runs `operation` with recipients whose passphrases were stretched elsewhere; without workers, with those that were given. */
 export async function stretching<T>(recipients: Recipients, operation: (recipients: Recipients) => Promise<T>): Promise<T> {
-  const list = listOf(recipients);
+  // As it is now: what an app changes later is of its next call.
+  const list = [...listOf(recipients)];
   const passphrases = list.filter((reader) => reader instanceof Passphrase).length;
   // More than two are refused; not after so much work.
-  if (elsewhere === undefined || passphrases === 0 || passphrases > 2) return operation(recipients);
+  if (elsewhere === undefined || passphrases === 0 || passphrases > 2) return operation(list);
   const readers: (Reader | StretchedReader)[] = [];
   try {
     for (const reader of list) {

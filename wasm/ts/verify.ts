@@ -1,7 +1,8 @@
 // Who sent a request, for those who get it.
 
+import { rejected } from "./chunks.js";
 import { SealwireError } from "./error.js";
-import { chosen, unsigned, wellFormed } from "./context.js";
+import { chosen, flag, unsigned, wellFormed } from "./context.js";
 import { Held, glue, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import { seconds, target } from "./request.js";
@@ -52,8 +53,9 @@ export interface VerifiedRequest {
 
 /**
  * Verifies who sent a request, with public keys alone; refuses whatever is not signed. It says *who* and *that nothing was changed*, not
- * *whether they may*, and not *whether it is the first time*: keep `nonce` for that. The head is verified before the body is read. Path and
- * query are those of `request.url`, as they were sent. Source: SPEC "Origin", RFC 9421 §3.2.
+ * *whether they may*, and not *whether it is the first time*: keep `nonce` for that. The head is verified before the body is waited for; how
+ * long the body of a known signer may take is for what is in front to bound. Path and query are those of `request.url`, as they were sent.
+ * Source: SPEC "Origin", RFC 9421 §3.2.
  *
  * Rejects with `Rejected` for what is not signed, by an unknown key, with less covered than is demanded, or with another body; `Expired` for
  * what is too old, too early or valid for too long; `Malformed` for fields that two readers could understand differently; `TooLarge` above
@@ -73,8 +75,11 @@ export async function verifyRequest(
   const reader = request.body?.getReader();
   let head: Held<glue.VerifiedHead> | undefined;
   try {
+    // Whether there is a body shows when it comes, and a stranger's may never come: who it is from has to be known before.
+    const isProved = ["content-digest", "sealwire-exchange-head"].some((name) => request.headers.has(name));
+    head = await verifyHead(request, isProved, keys, options);
     const first = await nextPiece(reader);
-    head = await verifyHead(request, first !== undefined, keys, options);
+    if (isProved !== (first !== undefined)) throw rejected();
     const body = await readBody(reader, first, maxBody);
     const raw = head.object;
     return await run(() => verified(raw, body));
@@ -122,7 +127,7 @@ function policy(options: VerifyRequestOptions): glue.VerifyPolicy {
   if (options.maxAge !== undefined) raw.maxAge(unsigned(options.maxAge));
   if (options.maxValidity !== undefined) raw.maxValidity(unsigned(options.maxValidity));
   if (options.clockSkew !== undefined) raw.clockSkew(unsigned(options.clockSkew));
-  if (options.allowMissingNonce === true) raw.allowMissingNonce();
+  if (flag(options.allowMissingNonce)) raw.allowMissingNonce();
   return raw;
 }
 

@@ -371,3 +371,22 @@ test("a worker has the stores too, and the page says how long they last", async 
   assert.equal(typeof asked, "boolean");
   await page.close();
 });
+
+test("who waits for a stream's end is told when it is broken off or given up", async () => {
+  const page = await tab();
+  const told = await page.evaluate(async () => {
+    const key = await sealwire.SymmetricKey.generate();
+    const context = new sealwire.SealContext("a");
+    const told = (promise) => promise.then(() => "nothing", (error) => error.code ?? error.message);
+    const broken = sealwire.openStream(key, context);
+    const pull = (to) => to.error(new Error("cut"));
+    const piping = told(new ReadableStream({ pull }).pipeThrough(broken).pipeTo(new WritableStream()));
+    const cancelled = sealwire.openStream(key, context);
+    const sealing = sealwire.sealStream(key, context);
+    const [writer, sealer] = [cancelled.writable.getWriter(), sealing.writable.getWriter()];
+    await Promise.all([cancelled.readable.cancel(), sealing.readable.cancel()]);
+    return Promise.all([piping, ...[broken.about, broken.finished, cancelled.about, cancelled.finished, writer.closed, sealer.closed].map(told)]);
+  });
+  assert.deepEqual(told, ["cut", "cut", "cut", "Truncated", "Truncated", "Truncated", "Truncated"]);
+  await page.close();
+});

@@ -46,7 +46,6 @@ await seal(bytes, kms, context);
 await rewrap(bytes, bob, context, [alice.recipient, kms, { service: "other", wrapKey: async () => bytes }]);
 // @ts-expect-error it is asked later
 await seal(bytes, { service: "my-kms", wrapKey: () => bytes }, context);
-// @ts-expect-error a stream does not wait for a key service
 sealStream(kms, context);
 // @ts-expect-error a payload is bytes or text
 await seal({ note: 1 }, bob.recipient, context);

@@ -1,3 +1,4 @@
+import { chosen, flag } from "../context.js";
 import { Database, answer, keyGone } from "./database.js";
 import { SealedStore, Sealing } from "./sealed.js";
 import { checkName, storeFailed } from "./store.js";
@@ -35,11 +36,13 @@ export interface IndexedDbStoreOptions {
  */
 export class IndexedDbStore extends SealedStore {
   /** Opens the store, and makes it and its key on the first use. Rejects with `Misuse` for a bad name, `Unsupported` for a newer format. */
-  static async open({ name, existing }: IndexedDbStoreOptions): Promise<IndexedDbStore> {
+  static async open(options: IndexedDbStoreOptions): Promise<IndexedDbStore> {
+    const { name, existing } = chosen(options, "name", "existing");
     checkName(name);
+    const mustExist = flag(existing);
     const database = await Database.open(`sealwire.${name}`);
     try {
-      const { key, id } = (await find(database)) ?? (existing === true ? gone() : await make(database));
+      const { key, id } = (await find(database)) ?? (mustExist ? gone() : await make(database));
       return new IndexedDbStore(database, new Sealing(key, name), id);
     } catch (error) {
       database.close();

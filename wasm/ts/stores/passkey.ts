@@ -1,3 +1,4 @@
+import { chosen } from "../context.js";
 import { SealwireError, misuse } from "../error.js";
 import { Database, answer, keyGone } from "./database.js";
 import { SealedStore, Sealing } from "./sealed.js";
@@ -68,7 +69,8 @@ export class PasskeyStore extends SealedStore {
    * Rejects with `Store` if the prompt was cancelled or ran out of time, `Unsupported` if the authenticator has no `prf` (the passkey then
    * exists, and is of no use), `Misuse` if there is a store of this name, or for a domain that is not the page's.
    */
-  static async create({ name, userName, appName, rpId, signal }: PasskeyCreateOptions): Promise<PasskeyStore> {
+  static async create(options: PasskeyCreateOptions): Promise<PasskeyStore> {
+    const { name, userName, appName, rpId, signal } = chosen(options, "name", "userName", "appName", "rpId", "signal");
     const database = await open(name);
     try {
       if ((await find(database)) !== undefined) throw exists();
@@ -110,7 +112,8 @@ export class PasskeyStore extends SealedStore {
    * Unlocks the store; asks the user. Rejects with `Store` if there is none, or if the prompt was cancelled, ran out of time or found
    * no such passkey; `NotRecipient` if the passkey's key is another than it was.
    */
-  static async unlock({ name, signal }: PasskeyUnlockOptions): Promise<PasskeyStore> {
+  static async unlock(options: PasskeyUnlockOptions): Promise<PasskeyStore> {
+    const { name, signal } = chosen(options, "name", "signal");
     const database = await open(name);
     try {
       const found = (await find(database)) ?? keyless();

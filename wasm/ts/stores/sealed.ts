@@ -12,7 +12,7 @@ export abstract class SealedStore implements SecretStore {
   readonly #database: Database;
   readonly #sealing: Sealing;
   readonly #id: Uint8Array;
-  /** Updates of one tab wait for each other, instead of undoing each other's work. */
+  /** Changes of one tab wait for each other: they happen in their order, and undo nobody's work. */
   #turn: Promise<unknown> = Promise.resolve();
 
   protected constructor(database: Database, sealing: Sealing, id: Uint8Array) {
@@ -28,13 +28,18 @@ export abstract class SealedStore implements SecretStore {
 
   async save(name: string, secret: Uint8Array): Promise<void> {
     checkName(name);
-    const record = await this.#sealing.seal(name, secret);
-    await this.#transact("readwrite", ({ records }) => answer(records.put(record, name)));
+    // At once: what the app does with it later is not kept.
+    const sealing = this.#sealing.seal(name, secret);
+    sealing.catch(() => undefined);
+    await this.#inTurn(async () => {
+      const record = await sealing;
+      await this.#transact("readwrite", ({ records }) => answer(records.put(record, name)));
+    });
   }
 
   async remove(name: string): Promise<void> {
     checkName(name);
-    await this.#transact("readwrite", ({ records }) => answer(records.delete(name)));
+    await this.#inTurn(() => this.#transact("readwrite", ({ records }) => answer(records.delete(name))));
   }
 
   async names(): Promise<string[]> {
@@ -44,9 +49,13 @@ export abstract class SealedStore implements SecretStore {
 
   async update(name: string, change: (old: Uint8Array | undefined) => Uint8Array | undefined): Promise<void> {
     checkName(name);
-    const done = this.#turn.then(() => this.#update(name, change));
+    await this.#inTurn(() => this.#update(name, change));
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
     this.#turn = done.catch(() => undefined);
-    await done;
+    return done;
   }
 
   /** A transaction does not wait for WebCrypto, so this writes only if what was read is still there, and else begins again. */
