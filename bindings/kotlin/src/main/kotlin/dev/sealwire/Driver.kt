@@ -132,7 +132,7 @@ internal class Driver(
     class Pieces(private val call: Held<Call>, private val outer: Incoming, private var front: ByteArray?) : AutoCloseable {
         private val piece = ByteArray(PIECE)
         private var over = false
-        private var failure: Throwable? = null
+        private var failure: IOException? = null
 
         /** The next piece, which is not empty; nothing at the end, which is certain then. */
         suspend fun next(): ByteArray? {
@@ -141,7 +141,8 @@ internal class Driver(
             try {
                 return following()
             } catch (broken: Throwable) {
-                failure = broken
+                // What was read on the way is lost. Whose cancellation it was, it is no later reader's.
+                failure = broken as? IOException ?: SealwireException.Network("network failed: a body whose reader gave up")
                 throw broken
             }
         }

@@ -17,9 +17,11 @@ import java.io.File
  */
 fun main(arguments: Array<String>) {
     val quick = "--quick" in arguments
-    val seconds = if (quick) 0.02 else 1.0
-    val rounds = if (quick) 1 else 5
-    if (!quick) repeat(2) { kotlin(seconds) + tink(seconds) } // What the JVM has compiled by then it runs as fast as it ever will.
+    // Short measures in many rounds: a busy moment of the machine then spoils few of them.
+    val seconds = if (quick) 0.02 else 0.3
+    val rounds = if (quick) 1 else 11
+    rust(0.0) // Builds it.
+    if (!quick) repeat(2) { kotlin(1.0) + tink(1.0) } // What the JVM has compiled by then it runs as fast as it ever will.
     val runs = LinkedHashMap<String, MutableMap<String, MutableList<Double>>>()
     // In turn, so that a busy moment of the machine falls on everybody.
     repeat(rounds) {

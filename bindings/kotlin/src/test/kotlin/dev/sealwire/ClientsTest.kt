@@ -127,11 +127,11 @@ internal class OkHttpTest : HttpTest() {
         val http = OkHttpClient.Builder().sealwire(Policy(service.origin, service.pin)).build()
         service.hijack = { it.reply(503, ByteArray(0)) }
         assertIs<SealwireException.Unsealed>(failure(http.newCall(Request.Builder().url(service.origin).build())))
-        val came = CountDownLatch(1)
-        service.hijack = { came.countDown(); Thread.sleep(2000); it.reply(503, ByteArray(0)) }
+        val (came, ended) = CountDownLatch(1) to CountDownLatch(1)
+        service.hijack = { came.countDown(); ended.await(); it.reply(503, ByteArray(0)) }
         val call = http.newCall(Request.Builder().url(service.origin).build())
         Thread { came.await(); call.cancel() }.start()
-        val thrown = failure(call)
+        val thrown = failure(call).also { ended.countDown() }
         assertEquals(false, thrown is SealwireException, "$thrown")
         assertNull(OkHttpClient().newCall(Request.Builder().url(service.origin).build()).execute().use { it.sealed })
     }
@@ -266,6 +266,25 @@ internal class OkHttpTest : HttpTest() {
         val body = requestBody(Body.Pieces(sequenceOf(ByteArray(9))), "POST")!!
         assertCode("Unsealed") { http.newCall(Request.Builder().url(service.origin).post(body).build()).execute() }
         assertEquals(1, seen.size)
+    }
+
+    @Test
+    fun `what the service had taken when OkHttp sends it again has no effect twice, and the first answer is told`() {
+        val taken = CopyOnWriteArrayList<String>()
+        Service(app = { request -> echo(request).also { taken.add(request.method) } }).use { service ->
+            val http = OkHttpClient.Builder().sealwire(everything(service)).build()
+            assertEquals("GET ", http.get("${service.origin}/notes"))
+            for (status in listOf(408, 503)) for (method in listOf("GET", "POST")) {
+                taken.clear()
+                service.seen.clear()
+                service.lost.set(status)
+                val request = Request.Builder().url("${service.origin}/notes").method(method, requestBody(Body.None, method)).build()
+                val thrown = assertIs<SealwireException.Unsealed>(assertFails { http.newCall(request).execute() })
+                assertEquals(status, thrown.status)
+                assertEquals(listOf(method), taken)
+                assertEquals(2, service.seen.size)
+            }
+        }
     }
 
     private fun OkHttpClient.get(url: String): String =

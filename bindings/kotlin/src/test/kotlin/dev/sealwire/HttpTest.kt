@@ -8,7 +8,6 @@ import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.CountDownLatch
 import java.util.concurrent.Executors
 import java.util.concurrent.TimeUnit
-import java.util.concurrent.atomic.AtomicLong
 import kotlin.test.Test
 import kotlin.test.assertContentEquals
 import kotlin.test.assertEquals
@@ -254,19 +253,30 @@ internal abstract class HttpTest {
 
     @Test
     fun `an answer without an end is judged by its front, and held by nobody`() {
-        for (ofKeys in listOf(false, true)) Service().use { service ->
-            val sent = AtomicLong()
+        class Endless(val ofKeys: Boolean, val status: Int, vararg val fields: Pair<String, String>)
+        for (kind in listOf(Endless(true, 200), Endless(false, 200), Endless(false, 400, "content-type" to "application/problem+json"))) Service().use { service ->
+            val answered = CountDownLatch(1)
+            val released = CountDownLatch(1)
             service.hijack = { exchange ->
-                val endless = exchange.requestURI.path.startsWith("/.well-known") == ofKeys
+                val endless = exchange.requestURI.path.startsWith("/.well-known") == kind.ofKeys
                 if (endless) {
-                    exchange.sendResponseHeaders(200, 0)
-                    runCatching { repeat(4096) { exchange.responseBody.write(ByteArray(PIECE)).also { sent.addAndGet(PIECE.toLong()) } } }
+                    kind.fields.forEach { (name, value) -> exchange.responseHeaders.add(name, value) }
+                    exchange.sendResponseHeaders(kind.status, 0)
+                    // Longer than any front that counts. Whoever waits for more ends in a time limit, as `Network`.
+                    runCatching { exchange.responseBody.run { write(ByteArray(1 shl 20)); flush() } }
+                    answered.await()
+                    runCatching { while (true) exchange.responseBody.run { write(ByteArray(PIECE)); flush() } }
+                    released.countDown()
                 }
                 endless
             }
             client(everything(service)).use { client ->
-                assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
-                assertTrue(sent.get() < 64 shl 20, "${sent.get()}")
+                try {
+                    assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
+                } finally {
+                    answered.countDown()
+                }
+                assertTrue(released.await(20, TimeUnit.SECONDS), "the connection is still held")
             }
         }
     }

@@ -17,6 +17,7 @@ import java.net.InetAddress
 import java.net.InetSocketAddress
 import java.util.concurrent.CopyOnWriteArrayList
 import java.util.concurrent.Executors
+import java.util.concurrent.atomic.AtomicReference
 
 /** What the app of a test gets. */
 internal class AppRequest(val method: String, val path: String, val fields: Map<String, String>, val body: ByteArray, val signer: String?)
@@ -49,6 +50,9 @@ internal class Service(
 
     /** Changes what the service sends: status and body. */
     @Volatile var tamper: (ByteArray) -> ByteArray = { it }
+
+    /** The status that a proxy says in the place of the next answer, once the service has given it. */
+    val lost = AtomicReference<Int?>()
 
     /** What came: request line, fields and body. */
     val seen = CopyOnWriteArrayList<Seen>()
@@ -88,7 +92,10 @@ internal class Service(
         val piece = ByteArray(16 * 1024)
         while (true) {
             when (val todo = step) {
-                is GateStep.Answer -> return send(exchange, todo.answer.status.toInt(), todo.answer.fields, todo.answer.body).also { see(exchange, raw) }
+                is GateStep.Answer -> {
+                    see(exchange, raw)
+                    return send(exchange, todo.answer.status.toInt(), todo.answer.fields, todo.answer.body)
+                }
                 GateStep.Read -> {
                     val count = exchange.requestBody.read(piece)
                     if (count > 0) raw.write(piece, 0, count)
@@ -144,6 +151,10 @@ internal class Service(
     }
 
     private fun send(exchange: HttpExchange, status: Int, fields: List<Field>, body: ByteArray) {
+        lost.getAndSet(null)?.let { said ->
+            exchange.reply(said, ByteArray(0), "retry-after" to "0")
+            return
+        }
         fields.filter { it.name != "content-length" }.forEach { exchange.responseHeaders.add(it.name, it.value.decodeToString()) }
         val sent = if (exchange.requestURI.path.startsWith("/.well-known")) body else tamper(body)
         val none = sent.isEmpty() || exchange.requestMethod == "HEAD" || status == 204 || status == 304

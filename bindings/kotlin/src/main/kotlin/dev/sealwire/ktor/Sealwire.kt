@@ -238,15 +238,16 @@ private class Calling(
             when {
                 upload != null -> Sealing(type, sending.body, Uploading(upload))
                 sending.body.isNotEmpty() || type != null -> Bytes(type, sending.body)
-                else -> Nothing
+                else -> NoBody
             },
         )
         // The body is read here, not by Ktor, which would hold it as a whole.
         sent.attributes.put(SKIP_SAVING, Unit)
         sent.attributes.put(SENT, Sent(sent))
-        val call = network("the request could not be sent") { proceed(sent) }
-        outer = call
-        return Arrived(call.response, sending.url)
+        return network("the request could not be sent") {
+            val response = proceed(sent).also { outer = it }.response
+            Arrived(response, response.bodyAsChannel(), sending.url)
+        }
     }
 
     private inner class Sealing(
@@ -274,22 +275,18 @@ private class Bytes(override val contentType: ContentType?, private val bytes: B
     override fun bytes() = bytes
 }
 
-private object Nothing : OutgoingContent.NoContent()
+private object NoBody : OutgoingContent.NoContent()
 
-private class Arrived(private val response: HttpResponse, url: String) : Incoming {
+/** The channel from the start: an answer that is given up by its head would hold its connection. */
+private class Arrived(private val response: HttpResponse, private val channel: ByteReadChannel, url: String) : Incoming {
     override val status = response.status.value
     override val fields = response.headers.toMap().flatMap { (name, values) -> values.map { fieldOf(name, it) } }
     override val redirected = response.request.url.toString() != url
-    private var channel: ByteReadChannel? = null
 
-    override suspend fun read(into: ByteArray): Int =
-        network("the connection broke") {
-            val from = channel ?: response.bodyAsChannel().also { channel = it }
-            from.readPiece(into)
-        }
+    override suspend fun read(into: ByteArray): Int = network("the connection broke") { channel.readPiece(into) }
 
     override fun close() {
-        channel?.cancel(null)
+        channel.cancel(null)
         (response.coroutineContext[Job] as? CompletableJob)?.complete()
     }
 }

@@ -59,14 +59,16 @@ import okio.buffer
  * - **Request bodies** are held as a whole, up to [maxBody]; those of unknown length, longer ones and those that can be written only once are
  *   sealed while they are sent, which needs a rule with `exchange` and without `seal`.
  * - **Inside** of exchanges goes what the app or an interceptor before this one sets (`Authorization`), and the cookie jar's cookies; of their
- *   answers the jar gets the inner cookies alone. Under rules without `exchange` both are outside, and whoever ends TLS can plant some. What else the client adds by itself (`User-Agent`, `Accept-Encoding`) is **outside**, and so is what a network
- *   interceptor adds. An application interceptor after this one that changes fields makes calls `Misuse`, once they were sent.
+ *   answers the jar gets the inner cookies alone. Under rules without `exchange` both are outside, and whoever ends TLS can plant some. What else
+ *   the client adds by itself (`User-Agent`, `Accept-Encoding`) is **outside**, and so is what a network interceptor adds. An application
+ *   interceptor after this one that changes fields makes calls `Misuse`, once they were sent.
  * - **Timeouts and cancellation** are the client's own.
  *
  * Calls fail with a [SealwireException]: `Misuse` for a URL that no rule covers; `Unsealed` for an answer without the protection that the rule
  * demands; `Rejected`, `NotRecipient`, `Truncated` and the others of [dev.sealwire.open] for one that does not open; `Expired` and `InvalidKey`
  * if the service refuses the request's date or key; `Network`; `Store` if [lastSeen] fails. Only what cannot have an effect twice is repeated,
- * once, for a new service key. Source: SPEC §18 to §21.
+ * once, for a new service key. What the client itself sends again (after 408, 503 with `Retry-After: 0`, or a connection that broke) is the same
+ * bytes, and a service takes an exchange once; under rules without `exchange` it is as without Sealwire. Source: SPEC §18 to §21.
  *
  * ```kotlin
  * val client = OkHttpClient.Builder().sealwire(policy, identity = alice, lastSeen = store).build()
@@ -104,17 +106,22 @@ public class SealwireInterceptor(
         )
         val below = alone(chain)
         var outer: Response? = null
-        val answer = blocking {
-            driver.answer(asked) { sending ->
-                val sent = sent(request, sending, streamed)
-                val response = network("the request could not be sent", chain) { below.proceed(sent) }
-                outer = response
-                if (response.request.headers != sent.headers) {
-                    response.close()
-                    throw SealwireException.Misuse("misuse: an interceptor after Sealwire's has changed what was sealed")
+        val answer = try {
+            blocking {
+                driver.answer(asked) { sending ->
+                    val sent = sent(request, sending, streamed)
+                    val response = network("the request could not be sent", chain) { below.proceed(sent) }
+                    outer = response
+                    if (response.request.headers != sent.headers) {
+                        response.close()
+                        throw SealwireException.Misuse("misuse: an interceptor after Sealwire's has changed what was sealed")
+                    }
+                    Arrived(response, sent, chain)
                 }
-                Arrived(response, sent, chain)
             }
+        } catch (refused: SealwireException.Unsealed) {
+            // After some answers OkHttp sends the same again, which a service that had taken it refuses: not what the call ended with.
+            throw outer?.priorResponse?.let { SealwireException.Unsealed(it.code) } ?: refused
         }
         val from = outer ?: throw SealwireException.Internal()
         val headers = Headers.Builder()
