@@ -22,7 +22,7 @@ impl Bytes {
     pub fn framed(mut framed: Vec<u8>) -> crate::error::Result<Self> {
         let Ok(len) = i32::try_from(framed.len().saturating_sub(FRAME)) else {
             framed.zeroize();
-            return Err(sealwire::Error::TooLarge("2 GiB in one piece: use a stream").into());
+            return Err(sealwire::Error::TooLarge(&"2 GiB in one piece: use a stream").into());
         };
         match framed.first_chunk_mut() {
             Some(room) => *room = len.to_be_bytes(),

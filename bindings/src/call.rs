@@ -386,7 +386,7 @@ impl Call {
     /// The network failed, or the app has given up.
     pub fn broke(&self) {
         *lock(&self.state) = State::Spent;
-        self.end(Some(Error::Network("a request that broke off")));
+        self.end(Some(Error::Network(&"a request that broke off")));
     }
 }
 
@@ -473,12 +473,12 @@ impl Call {
 /// Whoever sent it has forgotten it.
 impl Drop for Call {
     fn drop(&mut self) {
-        self.end(Some(Error::Network("a request that broke off")));
+        self.end(Some(Error::Network(&"a request that broke off")));
     }
 }
 
 fn out_of_turn<T>() -> sealwire::Result<T> {
-    Err(Error::Misuse("a step is taken once, in its turn"))
+    Err(Error::Misuse(&"a step is taken once, in its turn"))
 }
 
 /// Seals a body while it is sent.

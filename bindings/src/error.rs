@@ -65,18 +65,18 @@ impl From<uniffi::UnexpectedUniFFICallbackError> for Failure {
 impl From<Failure> for Error {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Malformed { .. } => Self::Malformed("said a callback"),
-            Failure::Unsupported { .. } => Self::Unsupported("said a callback"),
-            Failure::InvalidKey { .. } => Self::InvalidKey("said a callback"),
+            Failure::Malformed { .. } => Self::Malformed(&"said a callback"),
+            Failure::Unsupported { .. } => Self::Unsupported(&"said a callback"),
+            Failure::InvalidKey { .. } => Self::InvalidKey(&"said a callback"),
             Failure::NotRecipient { .. } => Self::NotRecipient,
             Failure::Rejected { .. } => Self::Rejected,
             Failure::Truncated { .. } => Self::Truncated,
-            Failure::TooLarge { .. } => Self::TooLarge("said a callback"),
-            Failure::Misuse { .. } => Self::Misuse("said a callback"),
+            Failure::TooLarge { .. } => Self::TooLarge(&"said a callback"),
+            Failure::Misuse { .. } => Self::Misuse(&"said a callback"),
             Failure::Replayed { .. } => Self::Replayed,
             Failure::Expired { .. } => Self::Expired,
             Failure::Unsealed { status, .. } => Self::Unsealed { status },
-            Failure::Network { .. } => Self::Network("said a callback"),
+            Failure::Network { .. } => Self::Network(&"said a callback"),
             Failure::Store { .. } => Self::Store(io::ErrorKind::Other),
         }
     }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn a_failure_keeps_its_code_in_both_directions() {
-        for error in [Error::NotRecipient, Error::Misuse("this"), Error::Unsealed { status: 502 }] {
+        for error in [Error::NotRecipient, Error::Misuse(&"this"), Error::Unsealed { status: 502 }] {
             let failure = Failure::from(error);
             assert_eq!(failure.to_string(), error.to_string());
             assert_eq!(Error::from(failure).code(), error.code());

@@ -32,7 +32,7 @@ enum Holder {
     Nobody,
 }
 
-const GONE: Error = Error::Misuse("these keys are gone");
+const GONE: Error = Error::Misuse(&"these keys are gone");
 const WEEK: u64 = sealwire::http::MAX_KEY_LIFETIME;
 
 #[uniffi::export]
@@ -122,7 +122,7 @@ impl ServiceKeys {
             }
             other => {
                 *held = other;
-                Err(Error::Misuse("these keys have a service: load them again for another one").into())
+                Err(Error::Misuse(&"these keys have a service: load them again for another one").into())
             }
         }
     }
@@ -458,10 +458,10 @@ impl Passage {
 
     pub fn give_up(&self, why: GiveUp) -> Result<GateStep> {
         let error = match why {
-            GiveUp::Slow => Error::Network("a body was too slow"),
+            GiveUp::Slow => Error::Network(&"a body was too slow"),
             GiveUp::Memory => Error::Store(std::io::ErrorKind::ResourceBusy),
-            GiveUp::Broken => Error::Network("a body broke off"),
-            GiveUp::Request => Error::Malformed("an inner request that HTTP does not take"),
+            GiveUp::Broken => Error::Network(&"a body broke off"),
+            GiveUp::Request => Error::Malformed(&"an inner request that HTTP does not take"),
         };
         self.take_step(State::Refused(match self.take() {
             State::Body(arriving) => arriving.refuse(error),
@@ -564,7 +564,7 @@ impl Passage {
     }
 }
 
-const OUT_OF_TURN: Error = Error::Misuse("a step is taken once, in its turn");
+const OUT_OF_TURN: Error = Error::Misuse(&"a step is taken once, in its turn");
 
 fn out_of_turn<T>() -> Result<T> {
     Err(OUT_OF_TURN.into())
@@ -618,7 +618,7 @@ impl MemoryReplayCache {
 
     /// True if the id was not there. A full one throws `Store`, a date before its beginning `Expired`.
     pub fn insert(&self, id: &[u8], made: u64, until: u64, now: u64) -> Result<bool> {
-        let id: &[u8; 32] = id.try_into().map_err(|_| Error::Misuse("a replay id has 32 bytes"))?;
+        let id: &[u8; 32] = id.try_into().map_err(|_| Error::Misuse(&"a replay id has 32 bytes"))?;
         let mut inserting = self.0.insert(ReplayId(*id), made, until, now);
         // Memory never waits.
         match inserting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

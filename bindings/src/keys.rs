@@ -206,7 +206,7 @@ impl SymmetricKey {
     /// Wipe your own copy.
     #[uniffi::constructor]
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let bytes = bytes.try_into().map_err(|_| Error::InvalidKey("a symmetric key has 32 bytes"))?;
+        let bytes = bytes.try_into().map_err(|_| Error::InvalidKey(&"a symmetric key has 32 bytes"))?;
         Ok(Self(Arc::new(sealwire::SymmetricKey::from_bytes(bytes))))
     }
 
@@ -235,7 +235,7 @@ impl ContentKey {
 }
 
 fn candidate_of(bytes: &[u8]) -> sealwire::Result<Candidate> {
-    let key: &[u8; 32] = bytes.try_into().map_err(|_| Error::InvalidKey("a content key has 32 bytes"))?;
+    let key: &[u8; 32] = bytes.try_into().map_err(|_| Error::InvalidKey(&"a content key has 32 bytes"))?;
     Ok(Candidate::from_bytes(key))
 }
 

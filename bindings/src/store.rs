@@ -69,6 +69,6 @@ pub fn file_store_with_passphrase(folder: String, passphrase: &Passphrase) -> Re
 pub fn file_store_with_key(folder: String, key: &SymmetricKey) -> Result<Arc<dyn SecretStore>> {
     let key = key.0.reveal();
     let key =
-        key.reveal().try_into().map_err(|_| sealwire::Error::InvalidKey("a symmetric key has 32 bytes"))?;
+        key.reveal().try_into().map_err(|_| sealwire::Error::InvalidKey(&"a symmetric key has 32 bytes"))?;
     Ok(Arc::new(Inside(sealwire::FileStore::with_key(folder, sealwire::SymmetricKey::from_bytes(key)))))
 }

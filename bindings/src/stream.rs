@@ -7,7 +7,7 @@ use sealwire::{BODY_HEAD_LEN, Error};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The last step takes the stream away, and so does one that fails.
-const OVER: Error = Error::Misuse("the stream has ended or failed before");
+const OVER: Error = Error::Misuse(&"the stream has ended or failed before");
 
 /// What is pushed through until its last step, or one that fails, takes it away.
 pub(crate) struct Flow<T>(Mutex<Option<T>>);

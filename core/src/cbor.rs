@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 
 const MAX_DEPTH: u8 = 8;
-const NOT_CBOR: Error = Error::Malformed("not deterministic CBOR");
+const NOT_CBOR: Error = Error::Malformed(&"not deterministic CBOR");
 
 // The major types that occur (RFC 8949 §3.1).
 const UINT: u8 = 0;
@@ -115,7 +115,7 @@ pub(crate) fn bytes_head(bytes: &[u8]) -> Result<BytesHead> {
         0x59 => 3,
         0x5a => 5,
         0x5b => 9,
-        _ => return Err(Error::Malformed("a CBOR byte string was expected")),
+        _ => return Err(Error::Malformed(&"a CBOR byte string was expected")),
     };
     let Some(argument) = bytes.get(1..head) else { return Ok(BytesHead::NeedMore) };
     let content = match head {
@@ -161,7 +161,7 @@ impl<'b> IntMap<'b> {
 
     /// The value under `key`, which must be there, read by `read`.
     pub(crate) fn field<T>(self, key: i128, read: impl Fn(&'b [u8]) -> Result<T>) -> Result<T> {
-        self.optional(key, read)?.ok_or(Error::Malformed("a required field is missing"))
+        self.optional(key, read)?.ok_or(Error::Malformed(&"a required field is missing"))
     }
 
     /// The value under `key`, if it is there, read by `read`.
@@ -197,11 +197,11 @@ impl<'b> IntMap<'b> {
     }
 
     fn entries(self) -> Result<impl Iterator<Item = Result<Entry<'b>>>> {
-        let (len, mut rest) = container(self.0, MAP, Error::Malformed("a CBOR map was expected"))?;
+        let (len, mut rest) = container(self.0, MAP, Error::Malformed(&"a CBOR map was expected"))?;
         Ok((0..len).map(move |_| {
             let entry = rest;
             let (key, value) = split_first(entry)?;
-            let key = int(key).map_err(|_| Error::Malformed("a map key is not an integer"))?;
+            let key = int(key).map_err(|_| Error::Malformed(&"a map key is not an integer"))?;
             let encoded_value;
             (encoded_value, rest) = split_first(value)?;
             let (encoded, _) = entry.split_at_checked(entry.len() - rest.len()).ok_or(NOT_CBOR)?;
@@ -212,12 +212,12 @@ impl<'b> IntMap<'b> {
 
 /// The elements of a checked array, encoded, of which there must be `min` to `max`.
 pub(crate) fn array(checked: &[u8], min: u64, max: u64) -> Result<Vec<&[u8]>> {
-    let (len, mut rest) = container(checked, ARRAY, Error::Malformed("a CBOR array was expected"))?;
+    let (len, mut rest) = container(checked, ARRAY, Error::Malformed(&"a CBOR array was expected"))?;
     if len < min {
-        return Err(Error::Malformed("an array has too few elements"));
+        return Err(Error::Malformed(&"an array has too few elements"));
     }
     if len > max {
-        return Err(Error::TooLarge("an array has too many elements"));
+        return Err(Error::TooLarge(&"an array has too many elements"));
     }
     let mut elements = Vec::new();
     for _ in 0..len {
@@ -230,18 +230,18 @@ pub(crate) fn array(checked: &[u8], min: u64, max: u64) -> Result<Vec<&[u8]>> {
 
 /// The entries of a checked map with text keys, of which there must be 1 to `max`.
 pub(crate) fn text_map(checked: &[u8], max: u64) -> Result<Vec<(&str, &[u8])>> {
-    let (len, mut rest) = container(checked, MAP, Error::Malformed("a CBOR map was expected"))?;
+    let (len, mut rest) = container(checked, MAP, Error::Malformed(&"a CBOR map was expected"))?;
     if len == 0 {
-        return Err(Error::Malformed("an empty map stands where it should be absent"));
+        return Err(Error::Malformed(&"an empty map stands where it should be absent"));
     }
     if len > max {
-        return Err(Error::TooLarge("a map has too many entries"));
+        return Err(Error::TooLarge(&"a map has too many entries"));
     }
     let mut entries = Vec::new();
     for _ in 0..len {
         let (key, value);
         (key, rest) = split_first(rest)?;
-        let key = text(key).map_err(|_| Error::Malformed("a map key is not text"))?;
+        let key = text(key).map_err(|_| Error::Malformed(&"a map key is not text"))?;
         (value, rest) = split_first(rest)?;
         entries.push((key, value));
     }
@@ -259,7 +259,7 @@ fn container(checked: &[u8], expected: u8, other: Error) -> Result<(u64, &[u8])>
 pub(crate) fn uint(checked: &[u8]) -> Result<u64> {
     match read_head(checked)? {
         (UINT, n, _) => Ok(n),
-        _ => Err(Error::Malformed("an unsigned integer was expected")),
+        _ => Err(Error::Malformed(&"an unsigned integer was expected")),
     }
 }
 
@@ -267,23 +267,23 @@ pub(crate) fn int(checked: &[u8]) -> Result<i128> {
     match read_head(checked)? {
         (UINT, n, _) => Ok(n.into()),
         (NEGATIVE, n, _) => Ok(-1 - i128::from(n)),
-        _ => Err(Error::Malformed("an integer was expected")),
+        _ => Err(Error::Malformed(&"an integer was expected")),
     }
 }
 
 pub(crate) fn text(checked: &[u8]) -> Result<&str> {
-    let (len, rest) = container(checked, TEXT, Error::Malformed("text was expected"))?;
+    let (len, rest) = container(checked, TEXT, Error::Malformed(&"text was expected"))?;
     std::str::from_utf8(split(rest, len)?.0).map_err(|_| NOT_CBOR)
 }
 
 pub(crate) fn bytes(checked: &[u8]) -> Result<&[u8]> {
-    let (len, rest) = container(checked, BYTES, Error::Malformed("a byte string was expected"))?;
+    let (len, rest) = container(checked, BYTES, Error::Malformed(&"a byte string was expected"))?;
     split(rest, len).map(|(bytes, _)| bytes)
 }
 
 /// A byte string of exactly `N` bytes.
 pub(crate) fn fixed_bytes<const N: usize>(checked: &[u8]) -> Result<&[u8; N]> {
-    bytes(checked)?.try_into().map_err(|_| Error::Malformed("a byte string has a wrong length"))
+    bytes(checked)?.try_into().map_err(|_| Error::Malformed(&"a byte string has a wrong length"))
 }
 
 /// Writes deterministic CBOR, given that the caller adds map keys in ascending order.

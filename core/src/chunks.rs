@@ -80,7 +80,7 @@ impl std::fmt::Debug for ChunkKey {
 /// Base nonce XOR the chunk's number as a 12-byte big-endian integer.
 fn nonce(base: &[u8; 12], index: u64) -> Result<[u8; 12]> {
     if index >= MAX_CHUNKS {
-        return Err(Error::TooLarge("a body has at most 2^38 chunks"));
+        return Err(Error::TooLarge(&"a body has at most 2^38 chunks"));
     }
     let mut nonce = *base;
     let (_, low) = nonce.split_at_mut(4);
@@ -125,7 +125,7 @@ impl ChunkCipher {
     /// [`Error::Misuse`] for another length, [`Error::TooLarge`] from chunk 2^38 on.
     pub fn seal_chunk(&self, index: u64, plaintext: &[u8], sealed: &mut [u8]) -> Result<()> {
         if plaintext.len() > CHUNK || sealed.len() != plaintext.len() + TAG_LEN {
-            return Err(Error::Misuse("a chunk has at most 16 KiB, and 16 bytes more when it is sealed"));
+            return Err(Error::Misuse(&"a chunk has at most 16 KiB, and 16 bytes more when it is sealed"));
         }
         self.key.seal_into(nonce(&self.base_nonce, index)?, &[], plaintext, sealed);
         Ok(())
@@ -229,7 +229,7 @@ impl ChunkCipher {
 pub(crate) fn sealed_len(plain: u64) -> Result<u64> {
     let chunks = plain / CHUNK as u64 + 1;
     if chunks > MAX_CHUNKS {
-        return Err(Error::TooLarge("a body has at most 2^38 chunks"));
+        return Err(Error::TooLarge(&"a body has at most 2^38 chunks"));
     }
     Ok(plain + chunks * TAG_LEN as u64)
 }

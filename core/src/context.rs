@@ -60,10 +60,10 @@ impl SealContext {
     /// SHA-256 of the encoded context, or [`Error::Misuse`] if it is over a limit.
     pub(crate) fn digest(&self) -> Result<[u8; 32]> {
         if self.namespace.is_empty() || self.namespace.len() > MAX_NAMESPACE {
-            return Err(Error::Misuse("a context's namespace has 1 to 128 bytes"));
+            return Err(Error::Misuse(&"a context's namespace has 1 to 128 bytes"));
         }
         if self.fields.len() > MAX_FIELDS {
-            return Err(Error::Misuse("a context has at most 16 fields"));
+            return Err(Error::Misuse(&"a context has at most 16 fields"));
         }
         let mut encoded = Writer::default().array(1 + self.fields.len()).text(&self.namespace);
         for field in &self.fields {
@@ -71,7 +71,7 @@ impl SealContext {
                 ContextField::Text(text) if text.len() <= MAX_FIELD => encoded.text(text),
                 ContextField::Bytes(bytes) if bytes.len() <= MAX_FIELD => encoded.bytes(bytes),
                 ContextField::Number(number) => encoded.uint(*number),
-                _ => return Err(Error::Misuse("a context's field has at most 1024 bytes")),
+                _ => return Err(Error::Misuse(&"a context's field has at most 1024 bytes")),
             };
         }
         Ok(sha256(&[&encoded.done()]))
@@ -81,7 +81,7 @@ impl SealContext {
 /// SHA-256 of the name of a body among several under one header.
 pub(crate) fn part_digest(part: &str) -> Result<[u8; 32]> {
     if part.len() > MAX_PART {
-        return Err(Error::Misuse("a part's name has at most 255 bytes"));
+        return Err(Error::Misuse(&"a part's name has at most 255 bytes"));
     }
     Ok(sha256(&[part.as_bytes()]))
 }

@@ -14,11 +14,11 @@ use std::io;
 #[non_exhaustive]
 pub enum Error {
     /// The bytes are not what the format describes.
-    Malformed(&'static str),
+    Malformed(&'static &'static str),
     /// A version, algorithm or critical field that this version does not have.
-    Unsupported(&'static str),
+    Unsupported(&'static &'static str),
     /// A recipient, identity or pin that is not a valid key.
-    InvalidKey(&'static str),
+    InvalidKey(&'static &'static str),
     /// No slot opens with the keys at hand: wrong key, wrong passphrase or an altered header.
     NotRecipient,
     /// A wrong context, part, commitment, chunk, pad, private block, signature or signer; also a body that was cut inside a
@@ -27,9 +27,9 @@ pub enum Error {
     /// The input ends too early: in the header, in the first bytes of the body, or between two chunks.
     Truncated,
     /// A limit of SPEC §14 is exceeded.
-    TooLarge(&'static str),
+    TooLarge(&'static &'static str),
     /// The caller asked for what the API does not do.
-    Misuse(&'static str),
+    Misuse(&'static &'static str),
     /// A request that was seen before.
     Replayed,
     /// A date, a key configuration or a signature that is too old, or too far in the future.
@@ -41,7 +41,7 @@ pub enum Error {
         status: u16,
     },
     /// The network failed.
-    Network(&'static str),
+    Network(&'static &'static str),
     /// Storage failed: a file, a stream or a keychain.
     Store(io::ErrorKind),
 }

@@ -108,7 +108,7 @@ impl SecretStore for FileStore {
 
 fn check_size(sealed: &[u8]) -> Result<()> {
     if sealed.len() as u64 > MAX_FILE {
-        return Err(Error::TooLarge("a stored secret's file has at most 1 MiB"));
+        return Err(Error::TooLarge(&"a stored secret's file has at most 1 MiB"));
     }
     Ok(())
 }

@@ -26,14 +26,14 @@ impl Layout {
     pub(crate) fn total(self, payload: u64) -> Result<u64> {
         let total = payload
             .checked_add(self.tail_len() as u64)
-            .ok_or(Error::TooLarge("a payload has less than 4 PiB"))?;
+            .ok_or(Error::TooLarge(&"a payload has less than 4 PiB"))?;
         Ok(if self.padded { padded_len(total) } else { total })
     }
 
     /// Refuses padded plaintexts above [`MAX_PADDED`].
     pub(crate) fn check_total(self, total: u64) -> Result<()> {
         if self.padded && total > MAX_PADDED {
-            return Err(Error::TooLarge("a padded body has at most 2 GiB"));
+            return Err(Error::TooLarge(&"a padded body has at most 2 GiB"));
         }
         Ok(())
     }
@@ -46,7 +46,7 @@ impl Layout {
 
     /// What follows the payload: zeros, length field, signature.
     pub(crate) fn closing(self, payload: u64, signature: &[u8]) -> Result<Vec<u8>> {
-        let zeros = usize::try_from(self.zeros(payload)?).map_err(|_| Error::TooLarge("padding"))?;
+        let zeros = usize::try_from(self.zeros(payload)?).map_err(|_| Error::TooLarge(&"padding"))?;
         let mut closing = vec![0; zeros];
         closing.extend_from_slice(&self.tail(payload, signature));
         Ok(closing)

@@ -169,7 +169,7 @@ impl Sealer<'_> {
     pub fn seal_parts(&self, parts: &[(&str, &[u8])]) -> Result<SealedParts> {
         let names: BTreeSet<&str> = parts.iter().map(|(name, _)| *name).collect();
         if names.len() != parts.len() {
-            return Err(Error::Misuse("two parts have the same name"));
+            return Err(Error::Misuse(&"two parts have the same name"));
         }
         let longest = parts.iter().map(|(_, payload)| payload.len()).max().unwrap_or_default();
         let begun = self.begin(self.pads(longest as u64))?;
@@ -196,7 +196,7 @@ impl Sealer<'_> {
         let mut plaintext = Zeroizing::new(Vec::new());
         let Finished { signer, about } = opener.open_into(envelope, &mut plaintext)?;
         if signer != SignedBy::Unsigned && self.signer.is_none() {
-            return Err(Error::Misuse("the envelope is signed: reseal with a signer"));
+            return Err(Error::Misuse(&"the envelope is signed: reseal with a signer"));
         }
         let mut sealer = self.clone().keeping(&about);
         sealer.aead = self.aead.or(Some(header.unverified_aead()));
@@ -222,10 +222,10 @@ fn seal_body(
     let signature = signature.as_ref().map_or(&[][..], |signature| signature);
     let closing = begun.layout.closing(payload.len() as u64, signature)?;
     let sealed = usize::try_from(sealed_len((payload.len() + closing.len()) as u64)?)
-        .map_err(|_| Error::TooLarge("a payload for this machine's memory: use a stream"))?;
+        .map_err(|_| Error::TooLarge(&"a payload for this machine's memory: use a stream"))?;
     let chunks_start = room.saturating_add(front.len() + HEAD_LEN);
     let len =
-        chunks_start.checked_add(sealed).ok_or(Error::TooLarge("a payload for this machine's memory"))?;
+        chunks_start.checked_add(sealed).ok_or(Error::TooLarge(&"a payload for this machine's memory"))?;
     set_len(out, len);
     let (start, chunks) = out.split_at_mut(chunks_start);
     let (front_room, head_room) = start.split_at_mut(room).1.split_at_mut(front.len());
@@ -311,7 +311,7 @@ impl Opener<'_> {
         unlocked.layout.check_total(total)?;
         let cipher = unlocked.body(head)?.cipher();
         let len = usize::try_from(total).ok().and_then(|total| total.checked_add(room));
-        set_len(out, len.ok_or(Error::TooLarge("a body"))?);
+        set_len(out, len.ok_or(Error::TooLarge(&"a body"))?);
         let plaintext = out.get_mut(room..).unwrap_or_default();
         cipher.open_run(0, chunks, plaintext)?;
         let (payload_len, signer) = verify_plaintext(&unlocked, plaintext)?;

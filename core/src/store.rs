@@ -38,7 +38,7 @@ pub trait SecretStore {
 pub(crate) fn check_name(name: &str) -> Result<()> {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
     let valid = (1..=64).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed);
-    if valid { Ok(()) } else { Err(Error::Misuse("a stored secret's name is 1 to 64 of a-z 0-9 . _ -")) }
+    if valid { Ok(()) } else { Err(Error::Misuse(&"a stored secret's name is 1 to 64 of a-z 0-9 . _ -")) }
 }
 
 /// A [`SecretStore`] in memory, for tests and for keys that end with the process.
@@ -113,7 +113,7 @@ mod atomic_file {
             let old = match fs::metadata(target) {
                 Ok(old) if old.is_file() => Some(old),
                 Ok(old) if old.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-                Ok(_) => return Err(Error::Misuse("only a file can be replaced by a file").into()),
+                Ok(_) => return Err(Error::Misuse(&"only a file can be replaced by a file").into()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
@@ -172,11 +172,11 @@ mod atomic_file {
             let folder = folder_of(&path);
             // `>>log` and `/dev/stdout` would replace the log.
             if fs::canonicalize(&folder)?.starts_with("/proc") {
-                return Err(Error::Misuse("the number of an open file is no name of a file").into());
+                return Err(Error::Misuse(&"the number of an open file is no name of a file").into());
             }
             path = folder.join(next);
         }
-        Err(Error::Misuse("too many symbolic links").into())
+        Err(Error::Misuse(&"too many symbolic links").into())
     }
 
     fn folder_of(path: &Path) -> PathBuf {

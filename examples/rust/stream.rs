@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
     let received = thread::scope(|scope| {
         let sending = scope.spawn(|| send(network, &sealer));
         let received = receive(&arrivals, &opener)?;
-        sending.join().unwrap_or(Err(Error::Misuse("the sender panicked")))?;
+        sending.join().unwrap_or(Err(Error::Misuse(&"the sender panicked")))?;
         Ok::<_, Error>(received)
     })?;
     println!("{received} bytes arrived in pieces, signed by Alice");
@@ -40,7 +40,7 @@ fn main() -> Result<(), Error> {
 
 /// In async code: `while let Some(piece) = body.next().await`, and `network.send(sealed).await` for each piece. A push never waits.
 fn send(network: SyncSender<Vec<u8>>, sealer: &Sealer<'_>) -> Result<(), Error> {
-    let gone = |_| Error::Misuse("the other side hung up");
+    let gone = |_| Error::Misuse(&"the other side hung up");
     let mut stream = SealStream::new(sealer)?;
     for number in 0..PIECES {
         let mut sealed = Vec::new(); // often empty: up to 16 KiB wait for their chunk to be full

@@ -92,7 +92,7 @@ pub fn receive_pieces(
     now: u64,
 ) -> Result<(Unadmitted, Vec<u8>), Error> {
     let Arrival::Sealed(mut opener) = service.arrive(outer)? else {
-        return Err(Error::Misuse("a plain request"));
+        return Err(Error::Misuse(&"a plain request"));
     };
     let mut content = Vec::new();
     for piece in body.chunks(piece.max(1)) {

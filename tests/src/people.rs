@@ -73,7 +73,7 @@ pub fn keys(named: &Value) -> Result<Box<dyn Unlock>, Error> {
         keyring = match (one.get("passphrase"), one.get("key")) {
             (Some(text), _) => keyring.and(Passphrase::new(text.as_str().unwrap_or_default())?),
             (_, Some(_)) => keyring.and(symmetric(one)?),
-            _ => return Err(Error::InvalidKey("a test's keyring")),
+            _ => return Err(Error::InvalidKey(&"a test's keyring")),
         };
     }
     Ok(Box::new(keyring))
@@ -81,7 +81,7 @@ pub fn keys(named: &Value) -> Result<Box<dyn Unlock>, Error> {
 
 fn symmetric(named: &Value) -> Result<SymmetricKey, Error> {
     let key = crate::vectors::hex_field(named, "key");
-    let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey("a test's symmetric key"))?;
+    let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey(&"a test's symmetric key"))?;
     Ok(SymmetricKey::from_bytes(key))
 }
 

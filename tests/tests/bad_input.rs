@@ -661,7 +661,7 @@ fn the_text_form_is_told_from_bytes() {
     let envelope = seal(b"hello", CAROL.recipient(), &context).unwrap();
     let text = to_text(&envelope);
     let error = open(text.as_bytes(), &*CAROL, &context).unwrap_err();
-    assert_eq!(error, Error::Malformed("this is the text form: from_text first"));
+    assert_eq!(error, Error::Malformed(&"this is the text form: from_text first"));
     for wrong in [format!("{text}\n"), format!("{text}="), text.replace('c', "+")] {
         let error = from_text(&wrong).unwrap_err();
         assert_eq!(error.code(), "Malformed");

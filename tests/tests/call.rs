@@ -204,7 +204,7 @@ fn only_the_pinned_services_keys_are_believed() {
         (200, "text/html", genuine.clone(), Error::Unsealed { status: 200 }),
         (404, KEYS_MEDIA_TYPE, genuine.clone(), Error::Unsealed { status: 404 }),
         (400, PROBLEM, NO_SUCH_KEY.to_vec(), Error::Unsealed { status: 400 }),
-        (200, KEYS_MEDIA_TYPE, vec![0; 65_537], Error::TooLarge("a response")),
+        (200, KEYS_MEDIA_TYPE, vec![0; 65_537], Error::TooLarge(&"a response")),
     ] {
         let sending = caller(Rule::exchange).call(CallRequest::new("GET", URL), NOW).unwrap();
         assert_eq!(answer(sending.awaiting, status, kind, &document, NOW).err(), Some(expected));
@@ -479,7 +479,7 @@ fn no_more_is_held_than_is_said() {
         panic!()
     };
     let Ok(Answered::Reading(receiving)) = receiving.push(&[0; 1000]) else { panic!() };
-    assert_eq!(receiving.push(&[0]).err(), Some(Error::TooLarge("a response")));
+    assert_eq!(receiving.push(&[0]).err(), Some(Error::TooLarge(&"a response")));
     // What passes in the clear is not held here.
     let clear = self::caller(Rule::in_the_clear).max_body(1000);
     let sending = clear.call(CallRequest::new("GET", URL), NOW).unwrap();
@@ -602,8 +602,8 @@ fn an_operator_hears_of_every_end() {
     let caller = caller(Rule::exchange).observer(counters.clone());
     for (request, error) in [
         (CallRequest::new("GET", URL), None),
-        (CallRequest::new("GET", URL), Some(Error::Network("the driver's own"))),
-        (CallRequest::new("GET", "nowhere"), Some(Error::Malformed("not a URL"))),
+        (CallRequest::new("GET", URL), Some(Error::Network(&"the driver's own"))),
+        (CallRequest::new("GET", "nowhere"), Some(Error::Malformed(&"not a URL"))),
     ] {
         caller.report(&request).ended(error, Duration::from_millis(3));
     }

@@ -527,7 +527,7 @@ fn what_is_too_much_or_too_little() {
     seen.pass(&gate, &whole).unwrap();
     // What the driver has against a body is answered like what the gate has.
     let Entering::Body(arriving) = whole.enter(&gate, NOW).unwrap() else { panic!() };
-    let refusal = arriving.refuse(Error::Network("a body was too slow"));
+    let refusal = arriving.refuse(Error::Network(&"a body was too slow"));
     assert_eq!((refusal.operation(), refusal.answer().head.status), (Operation::Open, 400));
 }
 
@@ -569,7 +569,7 @@ fn after_admission_every_answer_is_sealed() {
     // What the driver cannot hand on.
     let (wire, opener) = sealed(&gate, "POST", "/a", b"hello");
     let admitted = seen.pass(&gate, &wire).unwrap();
-    assert_eq!(told(admitted.refuse(Error::Malformed("no request")), opener, "Malformed"), 400);
+    assert_eq!(told(admitted.refuse(Error::Malformed(&"no request")), opener, "Malformed"), 400);
 }
 
 /// Two processes with the same keys, in the minute in which another one is published.

@@ -632,7 +632,7 @@ async fn a_client_that_falls_back_to_plaintext_is_found() {
         async move {
             if let Err(Error::Unsealed { .. }) = sealed.send().await {
                 let request = plain.request(method.parse().unwrap(), url).body(TEXT);
-                let _ = request.send().await.map_err(|_| Error::Network("plain"))?;
+                let _ = request.send().await.map_err(|_| Error::Network(&"plain"))?;
             }
             Ok::<_, Error>(())
         }

@@ -574,7 +574,7 @@ async fn a_list_is_no_empty_text() {
     let service = gateway().await;
     put(&service, "/store/all", "application/json", "[]");
     let error = text(&client(&service), &service.url("/store/all")).await.unwrap_err();
-    assert_eq!(error, Error::Misuse("a list is read with into_list"));
+    assert_eq!(error, Error::Misuse(&"a list is read with into_list"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

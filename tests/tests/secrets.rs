@@ -66,18 +66,18 @@ fn public_values_print_public_text() {
 #[test]
 fn codes_are_those_of_the_spec() {
     let ours: Vec<&str> = [
-        Error::Malformed(""),
-        Error::Unsupported(""),
-        Error::InvalidKey(""),
+        Error::Malformed(&""),
+        Error::Unsupported(&""),
+        Error::InvalidKey(&""),
         Error::NotRecipient,
         Error::Rejected,
         Error::Truncated,
-        Error::TooLarge(""),
-        Error::Misuse(""),
+        Error::TooLarge(&""),
+        Error::Misuse(&""),
         Error::Replayed,
         Error::Expired,
         Error::Unsealed { status: 400 },
-        Error::Network(""),
+        Error::Network(&""),
         Error::Store(std::io::ErrorKind::Other),
     ]
     .iter()
@@ -92,7 +92,7 @@ fn codes_are_those_of_the_spec() {
 
 #[test]
 fn errors_survive_std_io() {
-    for error in [Error::Rejected, Error::Truncated, Error::Misuse("x"), Error::TooLarge("y")] {
+    for error in [Error::Rejected, Error::Truncated, Error::Misuse(&"x"), Error::TooLarge(&"y")] {
         assert_eq!(Error::from(std::io::Error::from(error)), error);
     }
     let plain = std::io::Error::from(std::io::ErrorKind::PermissionDenied);

@@ -538,7 +538,7 @@ async fn only_the_services_own_newest_keys_are_believed() {
         (genuine.clone(), "application/octet-stream", 200, unsealed(200)),
         (genuine.clone(), KEYS_MEDIA_TYPE, 404, unsealed(404)),
         (b"<h1>hello</h1>".to_vec(), "text/html", 200, unsealed(200)),
-        (vec![0; 65_537], KEYS_MEDIA_TYPE, 200, Error::TooLarge("a response").to_string()),
+        (vec![0; 65_537], KEYS_MEDIA_TYPE, 200, Error::TooLarge(&"a response").to_string()),
     ] {
         serve(document, kind, status);
         let calls = service.app.calls();
@@ -693,24 +693,24 @@ async fn timeouts_are_for_the_whole_call() {
     let client = service.client(protected);
     let began = Instant::now();
     let error = client.get(service.url("/slow")).timeout(limit).send().await.unwrap_err();
-    assert_eq!(error, Error::Network("timed out"));
+    assert_eq!(error, Error::Network(&"timed out"));
     assert!(began.elapsed() < Duration::from_secs(2));
     // The fetching of keys counts.
     proxy.tamper_all(|_, _| std::future::pending());
     let began = Instant::now();
     let fresh = service.client(protected);
     let error = fresh.get(service.url("/")).timeout(limit).send().await.unwrap_err();
-    assert_eq!(error, Error::Network("timed out"));
+    assert_eq!(error, Error::Network(&"timed out"));
     assert!(began.elapsed() < Duration::from_secs(2));
     // And the rest of a stream.
     let direct = Service::start(|layer| layer).await;
     let streaming = direct.client(|rule| rule.exchange().streamed());
     let mut response = streaming.get(direct.url("/events")).timeout(limit).send().await.unwrap();
     assert!(response.chunk().await.unwrap().is_some());
-    assert_eq!(response.chunk().await.unwrap_err(), Error::Network("timed out"));
+    assert_eq!(response.chunk().await.unwrap_err(), Error::Network(&"timed out"));
     let gone = Rule::at("http://127.0.0.1:1", "/{rest..}").unwrap().in_the_clear();
     let error = code(&Client::new(http(), Policy::new().rule(gone)), "GET", "http://127.0.0.1:1/x").await;
-    assert_eq!(error.unwrap_err(), Error::Network("no connection"));
+    assert_eq!(error.unwrap_err(), Error::Network(&"no connection"));
 }
 
 /// The client asks unsigned for the keys, through a gateway that lets nothing else in unsigned.
@@ -750,7 +750,7 @@ async fn who_got_no_answer_does_not_hear_that_nothing_was_sent() {
     let rule = Rule::at(&origin, "/{rest..}").unwrap().in_the_clear();
     let client = Client::new(http(), Policy::new().rule(rule));
     let error = client.post(format!("{origin}/pay")).body("17").send().await.unwrap_err();
-    assert_eq!(error, Error::Network("no answer came, and the request may have been carried out"));
+    assert_eq!(error, Error::Network(&"no answer came, and the request may have been carried out"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

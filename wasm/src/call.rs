@@ -140,7 +140,7 @@ fn headers(fields: &[String]) -> Result<Headers> {
 
 fn bytes_of(text: &str) -> Result<Vec<u8>> {
     let bytes = text.chars().map(|character| u8::try_from(u32::from(character)));
-    bytes.collect::<std::result::Result<_, _>>().map_err(|_| Error::Malformed("a field's value").into())
+    bytes.collect::<std::result::Result<_, _>>().map_err(|_| Error::Malformed(&"a field's value").into())
 }
 
 /// `[name, value, …]`.
@@ -464,7 +464,7 @@ impl From<Answered> for Step {
 }
 
 fn out_of_turn<T>() -> Result<T> {
-    Err(Error::Misuse("a step of a call is taken once, in its turn").into())
+    Err(Error::Misuse(&"a step of a call is taken once, in its turn").into())
 }
 
 /// Seals a body while it is sent.

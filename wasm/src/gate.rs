@@ -71,7 +71,7 @@ impl ServiceKeys {
         match &mut *self.0.borrow_mut() {
             Holder::Own(keys) => Ok(change(keys)),
             Holder::Service(service) => Ok(service.change_keys(change)),
-            Holder::Nobody => Err(Error::Misuse("these keys are gone").into()),
+            Holder::Nobody => Err(Error::Misuse(&"these keys are gone").into()),
         }
     }
 
@@ -80,7 +80,7 @@ impl ServiceKeys {
             Holder::Own(keys) => Ok(keys),
             other => {
                 self.0.replace(other);
-                Err(Error::Misuse("these keys have a service: load them again for another one").into())
+                Err(Error::Misuse(&"these keys have a service: load them again for another one").into())
             }
         }
     }
@@ -382,7 +382,7 @@ enum State {
     Over,
 }
 
-const OUT_OF_TURN: Error = Error::Misuse("a step out of turn");
+const OUT_OF_TURN: Error = Error::Misuse(&"a step out of turn");
 
 #[wasm_bindgen]
 impl Passage {
@@ -424,10 +424,10 @@ impl Passage {
     /// For a reason of the driver's own.
     pub fn refuse(&mut self, why: &str) -> Result<()> {
         let error = match why {
-            "slow" => Error::Network("a body was too slow"),
+            "slow" => Error::Network(&"a body was too slow"),
             "memory" => Error::Store(std::io::ErrorKind::ResourceBusy),
-            "request" => Error::Malformed("an inner request that HTTP does not take"),
-            _ => Error::Network("a body broke off"),
+            "request" => Error::Malformed(&"an inner request that HTTP does not take"),
+            _ => Error::Network(&"a body broke off"),
         };
         self.state = State::Refused(match self.take() {
             State::Body(arriving) => arriving.refuse(error),
@@ -613,7 +613,7 @@ impl MemoryReplay {
     }
 
     pub fn insert(&self, id: &[u8], made: u64, until: u64, now: u64) -> Result<bool> {
-        let id: &[u8; 32] = id.try_into().map_err(|_| Error::Misuse("a replay id has 32 bytes"))?;
+        let id: &[u8; 32] = id.try_into().map_err(|_| Error::Misuse(&"a replay id has 32 bytes"))?;
         let mut inserting = self.0.insert(ReplayId(*id), made, until, now);
         // Memory never waits.
         match inserting.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -644,7 +644,7 @@ fn read_fields(fields: &[String]) -> sealwire::Result<Vec<(&str, Vec<u8>)>> {
     for [name, value] in fields {
         let bytes = value.chars().map(|character| u8::try_from(u32::from(character)));
         let bytes = bytes.collect::<std::result::Result<Vec<u8>, _>>();
-        read.push((name.as_str(), bytes.map_err(|_| Error::Malformed("a field value is not bytes"))?));
+        read.push((name.as_str(), bytes.map_err(|_| Error::Malformed(&"a field value is not bytes"))?));
     }
     Ok(read)
 }

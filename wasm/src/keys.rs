@@ -25,7 +25,7 @@ impl Identity {
     #[wasm_bindgen(js_name = fromStored)]
     pub fn from_stored(text: Vec<u8>) -> Result<Self> {
         let text = SecretBytes::new(text);
-        let text = text.reveal_text().ok_or(Error::InvalidKey("a stored identity is not text"))?;
+        let text = text.reveal_text().ok_or(Error::InvalidKey(&"a stored identity is not text"))?;
         Ok(sealwire::Identity::parse(text)?.into())
     }
 
@@ -144,7 +144,7 @@ impl SymmetricKey {
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
         let bytes = Zeroizing::new(bytes);
         let bytes: &[u8; 32] =
-            bytes.as_slice().try_into().map_err(|_| Error::InvalidKey("a symmetric key has 32 bytes"))?;
+            bytes.as_slice().try_into().map_err(|_| Error::InvalidKey(&"a symmetric key has 32 bytes"))?;
         Ok(Self(Arc::new(sealwire::SymmetricKey::from_bytes(bytes))))
     }
 
@@ -211,7 +211,7 @@ pub(crate) fn kem_named(name: &str) -> Result<Kem> {
     match name {
         "XWing" => Ok(Kem::XWing),
         "X25519" => Ok(Kem::X25519),
-        _ => Err(Error::Misuse("a kem is XWing or X25519").into()),
+        _ => Err(Error::Misuse(&"a kem is XWing or X25519").into()),
     }
 }
 
@@ -227,7 +227,7 @@ pub(crate) fn aead_named(name: &str) -> Result<Aead> {
     match name {
         "Aes256Gcm" => Ok(Aead::Aes256Gcm),
         "ChaCha20Poly1305" => Ok(Aead::ChaCha20Poly1305),
-        _ => Err(Error::Misuse("an aead is Aes256Gcm or ChaCha20Poly1305").into()),
+        _ => Err(Error::Misuse(&"an aead is Aes256Gcm or ChaCha20Poly1305").into()),
     }
 }
 

@@ -9,8 +9,8 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 const CHUNK: usize = 16 * 1024;
-const OVER: Error = Error::Misuse("it has ended or failed before");
-const LENGTH: Error = Error::Misuse("a chunk of another length");
+const OVER: Error = Error::Misuse(&"it has ended or failed before");
+const LENGTH: Error = Error::Misuse(&"a chunk of another length");
 
 /// A new envelope: its front, then chunks of `payload ‖ closing`.
 #[wasm_bindgen]
@@ -183,7 +183,7 @@ fn key_of(key: &ChunkKey) -> Result<Array> {
 }
 
 fn hash(given: Option<Vec<u8>>) -> Result<Option<[u8; 32]>> {
-    let of_32_bytes = |bytes: Vec<u8>| bytes.try_into().map_err(|_| Error::Misuse("a SHA-256 has 32 bytes"));
+    let of_32_bytes = |bytes: Vec<u8>| bytes.try_into().map_err(|_| Error::Misuse(&"a SHA-256 has 32 bytes"));
     given.map(of_32_bytes).transpose().map_err(Failure::from)
 }
 

@@ -391,7 +391,7 @@ pub fn from_text(text: &str) -> Result<Vec<u8>> {
 #[wasm_bindgen(js_name = splitAt)]
 pub fn split_at(envelope: &[u8]) -> Result<u32> {
     let (header, _) = sealwire::split(envelope)?;
-    u32::try_from(header.len()).map_err(|_| Error::TooLarge("a header").into())
+    u32::try_from(header.len()).map_err(|_| Error::TooLarge(&"a header").into())
 }
 
 /// `[length, id, aead, padded, privateBlockLength, metadata, slots]`, each slot as `[kind, …]`.

@@ -19,12 +19,12 @@ pub fn stretch(
     salt: Option<Vec<u8>>,
 ) -> Result<Uint8Array> {
     let text = Zeroizing::new(text);
-    let text = std::str::from_utf8(&text).map_err(|_| Error::Misuse("a passphrase is UTF-8"))?;
+    let text = std::str::from_utf8(&text).map_err(|_| Error::Misuse(&"a passphrase is UTF-8"))?;
     let passphrase = with_costs(sealwire::Passphrase::new(text)?, memory, passes, lanes)?;
     let stretched = match salt {
         None => passphrase.stretch()?,
         Some(salt) => {
-            passphrase.stretch_with(&salt.try_into().map_err(|_| Error::Misuse("a salt has 16 bytes"))?)?
+            passphrase.stretch_with(&salt.try_into().map_err(|_| Error::Misuse(&"a salt has 16 bytes"))?)?
         }
     };
     Ok(Uint8Array::from(stretched.reveal().reveal()))

@@ -36,7 +36,7 @@ impl ContentKey {
     /// What was unlocked elsewhere, if it is the key of this header.
     pub fn verified(header: &[u8], key: Vec<u8>) -> Result<Self> {
         let key = Zeroizing::new(key);
-        let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey("a content key has 32 bytes"))?;
+        let key = key.as_slice().try_into().map_err(|_| Error::InvalidKey(&"a content key has 32 bytes"))?;
         Ok(Self(Arc::new(Header::parse(header)?.content_key(Candidate::from_bytes(key))?)))
     }
 

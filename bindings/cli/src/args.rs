@@ -44,7 +44,7 @@ impl Cli {
             |arg: OsString| arg.to_string_lossy().to_ascii_lowercase().contains("sealwire-identity1");
         if std::env::args_os().skip(1).any(is_secret) {
             return Err(
-                Error::Misuse("an identity's text is a secret, and no argument: name its file").into()
+                Error::Misuse(&"an identity's text is a secret, and no argument: name its file").into()
             );
         }
         Ok(Self::parse())

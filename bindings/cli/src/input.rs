@@ -86,7 +86,7 @@ impl<R: Read> TextReader<R> {
             if self.source.by_ref().take(missing as u64).read_to_end(&mut piece)? == 0 {
                 break;
             }
-            let piece = std::str::from_utf8(&piece).map_err(|_| Error::Malformed("not base64url"))?;
+            let piece = std::str::from_utf8(&piece).map_err(|_| Error::Malformed(&"not base64url"))?;
             self.text.extend(piece.split_ascii_whitespace());
         }
         self.bytes = Cursor::new(from_text(&self.text)?);

@@ -33,7 +33,7 @@ impl Readers {
         let anonymous = recipients(&args.anonymous)?;
         let passphrase = passphrase.read(prompt, true)?;
         if named.is_empty() && anonymous.is_empty() && passphrase.is_none() {
-            return Err(Error::Misuse("say who can open it: --to RECIPIENT, -R FILE or a passphrase").into());
+            return Err(Error::Misuse(&"say who can open it: --to RECIPIENT, -R FILE or a passphrase").into());
         }
         Ok(Self { named, anonymous, passphrase, allow_classical: args.allow_classical })
     }
@@ -90,16 +90,16 @@ pub(crate) fn signing_identity(path: Option<&PathBuf>) -> Result<Option<Identity
     let mut identities = identity_file(path)?;
     match (identities.pop(), identities.is_empty()) {
         (Some(identity), true) => Ok(Some(identity)),
-        _ => Err(Error::Misuse("a key file to sign with has exactly one identity")).at(place(path)),
+        _ => Err(Error::Misuse(&"a key file to sign with has exactly one identity")).at(place(path)),
     }
 }
 
 fn identity_file(path: &Path) -> Result<Vec<Identity>> {
-    let limit = Error::TooLarge("an identity file has at most 64 KiB");
+    let limit = Error::TooLarge(&"an identity file has at most 64 KiB");
     let text = text_file(path, IDENTITY_FILE_LIMIT, limit)?;
     let text = text.reveal_text().unwrap_or_default();
     if text.is_empty() {
-        return Err(Error::Malformed("empty (did the command before it fail?)")).at(place(path));
+        return Err(Error::Malformed(&"empty (did the command before it fail?)")).at(place(path));
     }
     let public = text.lines().any(|line| begins(line, &["sealwire1", "sealwire-pin1"]));
     let hint = public.then_some("sealwire keygen -o KEYFILE makes one");
@@ -122,7 +122,7 @@ pub(crate) fn signer(text: &str) -> Result<(Signer, String)> {
 fn recipient(text: &str) -> Result<Recipient> {
     let trimmed = text.trim();
     if trimmed.is_empty() {
-        return Err(Error::Misuse("an empty text is no recipient").into());
+        return Err(Error::Misuse(&"an empty text is no recipient").into());
     }
     if is_key_text(trimmed) {
         let file = Path::new(text).is_file().then(|| format!("a file is meant? write ./{text}"));
@@ -139,7 +139,7 @@ fn recipient(text: &str) -> Result<Recipient> {
     let mut found = recipients_file(Path::new(text))?;
     match (found.pop(), found.is_empty()) {
         (Some(recipient), true) => Ok(recipient),
-        _ => Err(Error::Misuse("more than one recipient in this file: use -R")).at(text),
+        _ => Err(Error::Misuse(&"more than one recipient in this file: use -R")).at(text),
     }
 }
 
@@ -180,7 +180,7 @@ fn place(path: &Path) -> String {
 }
 
 fn recipients_file(path: &Path) -> Result<Vec<Recipient>> {
-    let limit = Error::TooLarge("a recipients file has at most 4 MiB");
+    let limit = Error::TooLarge(&"a recipients file has at most 4 MiB");
     let text = text_file(path, RECIPIENTS_FILE_LIMIT, limit)?;
     let mut recipients = Vec::new();
     for (number, line) in text.reveal_text().unwrap_or_default().lines().enumerate() {
@@ -189,13 +189,13 @@ fn recipients_file(path: &Path) -> Result<Vec<Recipient>> {
             continue;
         }
         if recipients.len() == RECIPIENTS_PER_FILE {
-            return Err(Error::TooLarge("a recipients file has at most 1024 recipients")).at(place(path));
+            return Err(Error::TooLarge(&"a recipients file has at most 1024 recipients")).at(place(path));
         }
         let place = format_args!("{}, line {}", place(path), number + 1);
         recipients.push(Recipient::parse(line).hint(Some(&recipient_hint(line))).at(place)?);
     }
     if recipients.is_empty() {
-        return Err(Error::Malformed("there is no recipient in this file")).at(place(path));
+        return Err(Error::Malformed(&"there is no recipient in this file")).at(place(path));
     }
     Ok(recipients)
 }
@@ -224,7 +224,7 @@ impl<'a> PassphraseSource<'a> {
             Self::Terminal => {
                 let passphrase = ask(&format!("{prompt}: "))?;
                 if new && *passphrase != *ask(&format!("{prompt}, again: "))? {
-                    return Err(Error::Misuse("the two passphrases differ").into());
+                    return Err(Error::Misuse(&"the two passphrases differ").into());
                 }
                 Ok(Some(Passphrase::new(&passphrase)?))
             }
@@ -251,7 +251,7 @@ fn ask(prompt: &str) -> Result<Zeroizing<String>> {
 }
 
 fn passphrase_file(path: &Path) -> Result<Passphrase> {
-    let limit = Error::TooLarge("a passphrase file has at most 1 KiB");
+    let limit = Error::TooLarge(&"a passphrase file has at most 1 KiB");
     let file = text_file(path, PASSPHRASE_FILE_LIMIT, limit)?;
     let text = file.reveal_text().unwrap_or_default();
     let text = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
@@ -269,7 +269,7 @@ fn text_file(path: &Path, limit: usize, too_large: Error) -> Result<SecretBytes>
         return Err(too_large).at(place(path));
     }
     if bytes.reveal_text().is_none() {
-        return Err(Error::Malformed("not UTF-8 text")).at(place(path));
+        return Err(Error::Malformed(&"not UTF-8 text")).at(place(path));
     }
     Ok(bytes)
 }

@@ -59,7 +59,7 @@ impl Output {
             None if form == Form::Text => Sink::Stream(Box::new(io::stdout().lock())),
             None => {
                 return Err(
-                    Error::Misuse("this would write bytes to a terminal: use -o, -a or a pipe").into()
+                    Error::Misuse(&"this would write bytes to a terminal: use -o, -a or a pipe").into()
                 );
             }
         };
@@ -117,7 +117,7 @@ impl Sink {
                 Ok(Self::Stream(Box::new(OpenOptions::new().write(true).open(path)?)))
             }
             Ok(found) if found.is_file() && is_identity_file(path)? => {
-                Err(Error::Misuse("this is a key file: choose another name for the output").into())
+                Err(Error::Misuse(&"this is a key file: choose another name for the output").into())
             }
             _ => {
                 let file = guarded(|| AtomicFile::create(path)).map_err(|error| explained(error, path))?;
@@ -133,7 +133,7 @@ impl Write for Sink {
             Self::File { file, .. } => file.write(bytes),
             Self::Stream(stream) => stream.write(bytes),
             Self::Terminal { last, .. } if has_control(*last, bytes) => {
-                Err(Error::Misuse("the content is not plain text: use -o or a pipe").into())
+                Err(Error::Misuse(&"the content is not plain text: use -o or a pipe").into())
             }
             Self::Terminal { terminal, last } => {
                 let written = terminal.write(bytes)?;

@@ -69,7 +69,7 @@ impl Metadata {
             return Ok(None);
         }
         if self.0.len() > MAX_ENTRIES {
-            return Err(Error::TooLarge("metadata has at most 64 entries"));
+            return Err(Error::TooLarge(&"metadata has at most 64 entries"));
         }
         // Deterministic order is by encoded key: shorter first, then bytewise.
         let mut entries: Vec<_> = self.iter().collect();
@@ -114,13 +114,13 @@ impl MetadataValue {
 
 fn check_key(key: &str) -> Result<()> {
     match key.len() {
-        0 => Err(Error::Malformed("a metadata key is empty")),
+        0 => Err(Error::Malformed(&"a metadata key is empty")),
         1..=MAX_KEY => Ok(()),
-        _ => Err(Error::TooLarge("a metadata key has at most 64 bytes")),
+        _ => Err(Error::TooLarge(&"a metadata key has at most 64 bytes")),
     }
 }
 
-const VERSION_RULE: &str = "the metadata key version is for an unsigned integer";
+const VERSION_RULE: &&str = &"the metadata key version is for an unsigned integer";
 
 /// A version of another type would be none to a reader who compares, and so let an old envelope pass.
 fn check_version(key: &str, value: &MetadataValue) -> Result<()> {
@@ -134,7 +134,7 @@ fn bounded<T: AsRef<[u8]> + ?Sized>(value: &T) -> Result<&T> {
     if value.as_ref().len() <= MAX_VALUE {
         Ok(value)
     } else {
-        Err(Error::TooLarge("a metadata value has at most 4096 bytes"))
+        Err(Error::TooLarge(&"a metadata value has at most 4096 bytes"))
     }
 }
 

@@ -78,7 +78,7 @@ impl<'b> Header<'b> {
 
         let map = IntMap::view(fixed_content)?;
         if map.has_critical_beside(&[ID, AEAD, PADDING, PRIVATE, METADATA])? {
-            return Err(Error::Unsupported("a critical field of the fixed part"));
+            return Err(Error::Unsupported(&"a critical field of the fixed part"));
         }
         let private = map.optional(PRIVATE, cbor::bytes)?;
         private.map_or(Ok(()), private::check_length)?;
@@ -93,7 +93,7 @@ impl<'b> Header<'b> {
             padded: match map.optional(PADDING, cbor::uint)? {
                 None => false,
                 Some(PADME) => true,
-                Some(_) => return Err(Error::Unsupported("another padding")),
+                Some(_) => return Err(Error::Unsupported(&"another padding")),
             },
             private,
             metadata: map.optional(METADATA, Metadata::read)?.unwrap_or_default(),
@@ -161,15 +161,15 @@ impl Frame {
     fn find(bytes: &[u8]) -> Result<Option<Self>> {
         let (magic, version) = MAGIC.split_at(8);
         if bytes.starts_with(TEXT_MAGIC) {
-            return Err(Error::Malformed("this is the text form: from_text first"));
+            return Err(Error::Malformed(&"this is the text form: from_text first"));
         }
         if !magic.starts_with(bytes.get(..8).unwrap_or(bytes)) {
-            return Err(Error::Malformed("not a Sealwire envelope"));
+            return Err(Error::Malformed(&"not a Sealwire envelope"));
         }
         match bytes.get(8..9) {
             None => return Ok(None),
             Some(found) if found != version => {
-                return Err(Error::Unsupported("another version of the format"));
+                return Err(Error::Unsupported(&"another version of the format"));
             }
             Some(_) => {}
         }
@@ -177,7 +177,7 @@ impl Frame {
         let Some(slots) = Self::byte_string(bytes, fixed.end)? else { return Ok(None) };
         let end = slots.end + SLOTS_TAG_LEN;
         if end as u64 > MAX_HEADER {
-            return Err(Error::TooLarge("a header has at most 2 MiB"));
+            return Err(Error::TooLarge(&"a header has at most 2 MiB"));
         }
         Ok(Some(Self { fixed, slots, end }))
     }
@@ -200,7 +200,7 @@ impl Frame {
                 let content = start + head;
                 Ok(Some(ByteString { content, end: content + content_len }))
             }
-            _ => Err(Error::TooLarge("a header has at most 2 MiB")),
+            _ => Err(Error::TooLarge(&"a header has at most 2 MiB")),
         }
     }
 }
@@ -228,7 +228,7 @@ pub(crate) fn whole_header(bytes: &[u8]) -> Result<Header<'_>> {
     if header.len() == bytes.len() {
         Ok(header)
     } else {
-        Err(Error::Malformed("something follows the header"))
+        Err(Error::Malformed(&"something follows the header"))
     }
 }
 
@@ -314,7 +314,7 @@ pub(crate) fn encode_slots(array: &[u8]) -> Vec<u8> {
 pub(crate) fn assemble(fixed: &[u8], slots: &[u8], tag: &[u8; SLOTS_TAG_LEN]) -> Result<Vec<u8>> {
     let header = [fixed, slots, tag].concat();
     if header.len() as u64 > MAX_HEADER {
-        return Err(Error::TooLarge("a header has at most 2 MiB"));
+        return Err(Error::TooLarge(&"a header has at most 2 MiB"));
     }
     Ok(header)
 }

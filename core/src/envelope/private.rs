@@ -64,15 +64,15 @@ impl PrivateBlock {
     pub(crate) fn read(plaintext: &[u8]) -> Result<Self> {
         let (encoded, padding) = cbor::split_first(plaintext)?;
         if padding.len() >= BLOCK || padding.iter().any(|&byte| byte != 0) {
-            return Err(Error::Malformed("the private block's padding"));
+            return Err(Error::Malformed(&"the private block's padding"));
         }
         cbor::check(encoded)?;
         let map = IntMap::view(encoded)?;
         if map.is_empty()? {
-            return Err(Error::Malformed("an empty private block stands where it should be absent"));
+            return Err(Error::Malformed(&"an empty private block stands where it should be absent"));
         }
         if map.has_critical_beside(&[SIGNERS, CREATED, CONTENT_TYPE, FILENAME, AUDIENCE])? {
-            return Err(Error::Unsupported("a critical field of the private block"));
+            return Err(Error::Unsupported(&"a critical field of the private block"));
         }
         Ok(Self {
             signer: map.optional(SIGNERS, read_signers)?,
@@ -90,16 +90,16 @@ impl PrivateBlock {
 pub(super) fn check_length(encrypted: &[u8]) -> Result<()> {
     let blocks = encrypted.len().saturating_sub(TAG_LEN);
     let valid = (1..=MAX_BLOCKS * BLOCK).contains(&blocks) && blocks.is_multiple_of(BLOCK);
-    if valid { Ok(()) } else { Err(Error::Malformed("the private block's length")) }
+    if valid { Ok(()) } else { Err(Error::Malformed(&"the private block's length")) }
 }
 
 fn read_signers(checked: &[u8]) -> Result<Signer> {
-    let one = Error::Unsupported("another number of signers than one");
+    let one = Error::Unsupported(&"another number of signers than one");
     let signers = cbor::array(checked, 0, u64::MAX)?;
     let [signer] = signers.as_slice() else { return Err(one) };
     let signer = IntMap::view(signer)?;
     if signer.field(0, cbor::int)? != ED25519.into() || signer.has_critical_beside(&[0, 1])? {
-        return Err(Error::Unsupported("another signature algorithm than Ed25519"));
+        return Err(Error::Unsupported(&"another signature algorithm than Ed25519"));
     }
     // After a slot has opened, a key that is none is one more wrong signer.
     Signer::from_bytes(signer.field(1, cbor::fixed_bytes)?).map_err(|_| Error::Rejected)
@@ -108,7 +108,7 @@ fn read_signers(checked: &[u8]) -> Result<Signer> {
 fn read_audience(checked: &[u8]) -> Result<Vec<Fingerprint>> {
     let encoded = cbor::array(checked, 1, u64::MAX)?;
     if encoded.len() > MAX_SLOTS {
-        return Err(Error::Malformed("the audience has at most 1024 fingerprints"));
+        return Err(Error::Malformed(&"the audience has at most 1024 fingerprints"));
     }
     let audience = encoded
         .into_iter()
@@ -117,7 +117,7 @@ fn read_audience(checked: &[u8]) -> Result<Vec<Fingerprint>> {
     if audience.is_sorted_by(|a, b| a < b) {
         Ok(audience)
     } else {
-        Err(Error::Malformed("the audience is not ascending"))
+        Err(Error::Malformed(&"the audience is not ascending"))
     }
 }
 
@@ -125,7 +125,7 @@ fn check_content_type(text: &str) -> Result<&str> {
     if (1..=MAX_TEXT).contains(&text.len()) {
         Ok(text)
     } else {
-        Err(Error::Malformed("a content type has 1 to 255 bytes"))
+        Err(Error::Malformed(&"a content type has 1 to 255 bytes"))
     }
 }
 
@@ -139,7 +139,7 @@ fn check_filename(name: &str) -> Result<&str> {
     if valid {
         Ok(name)
     } else {
-        Err(Error::Malformed("a filename is 1 to 255 bytes, and no path or device"))
+        Err(Error::Malformed(&"a filename is 1 to 255 bytes, and no path or device"))
     }
 }
 

@@ -15,6 +15,6 @@ pub fn to_text(bytes: &[u8]) -> String {
 /// [`Error::Malformed`] for any other character (white space and `=` too), and for trailing bits that are not zero.
 pub fn from_text(text: &str) -> Result<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(text).map_err(|_| {
-        Error::Malformed("the text form is base64url: no white space, no =, - and _ instead of + and /")
+        Error::Malformed(&"the text form is base64url: no white space, no =, - and _ instead of + and /")
     })
 }

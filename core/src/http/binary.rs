@@ -9,7 +9,7 @@ const MAX_SECTION: u64 = 2 * MAX_HEADERS as u64;
 const MAX_INTERIM: u32 = 16;
 /// How many bytes of a head are looked at in one go.
 const STEP: usize = 4096;
-const TRUNCATED_LENGTH: Error = Error::Malformed("a Binary HTTP length does not fit its section");
+const TRUNCATED_LENGTH: Error = Error::Malformed(&"a Binary HTTP length does not fit its section");
 
 /// What is different between requests and responses.
 pub(crate) trait Head: Sized {
@@ -40,7 +40,7 @@ impl Head for RequestHead {
         let Some(authority) = bytes.string(MAX_SECTION)? else { return Ok(None) };
         let Some(path) = bytes.string(MAX_SECTION)? else { return Ok(None) };
         let text =
-            |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Malformed("control data is not text"));
+            |bytes| std::str::from_utf8(bytes).map_err(|_| Error::Malformed(&"control data is not text"));
         let origin = Origin::new(text(scheme)?, text(authority)?)?;
         let target = Target::new(origin, text(path)?)?;
         Ok(Some(Control::Final(Self::new(Method::new(text(method)?)?, target))))
@@ -67,7 +67,7 @@ impl Head for RequestHead {
             // Digits alone: a number's parser would also take "+5", which the next server may read otherwise.
             let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
             let number = digits.and_then(|digits| digits.parse().ok());
-            number.ok_or(Error::Malformed("a content-length is not a number"))
+            number.ok_or(Error::Malformed(&"a content-length is not a number"))
         };
         self.headers.text("content-length")?.map(parse).transpose()
     }
@@ -180,9 +180,9 @@ impl<'b> Bytes<'b> {
     fn string(&mut self, max: u64) -> Result<Option<&'b [u8]>> {
         let Some(len) = self.varint() else { return Ok(None) };
         if len > max {
-            return Err(Error::TooLarge("a part of a message's head"));
+            return Err(Error::TooLarge(&"a part of a message's head"));
         }
-        let len = usize::try_from(len).map_err(|_| Error::TooLarge("a part of a message's head"))?;
+        let len = usize::try_from(len).map_err(|_| Error::TooLarge(&"a part of a message's head"))?;
         Ok(self.0.split_at_checked(len).map(|(string, rest)| {
             self.0 = rest;
             string
@@ -272,7 +272,7 @@ impl<H: Head> Reader<H> {
                 }
             } else if self.phase == Phase::Padding {
                 if self.pending.iter().chain(piece).any(|byte| *byte != 0) {
-                    return Err(Error::Malformed("something follows a Binary HTTP message"));
+                    return Err(Error::Malformed(&"something follows a Binary HTTP message"));
                 }
                 self.pending.clear();
                 return Ok(());
@@ -346,7 +346,7 @@ impl<H: Head> Reader<H> {
             Phase::Framing => {
                 let Some(framing) = bytes.varint() else { return Ok(None) };
                 let form = H::FRAMINGS.iter().position(|known| *known == framing);
-                self.indeterminate = form.ok_or(Error::Malformed("another framing of Binary HTTP"))? == 1;
+                self.indeterminate = form.ok_or(Error::Malformed(&"another framing of Binary HTTP"))? == 1;
                 Phase::Control
             }
             Phase::Control => match H::read_control(bytes)? {
@@ -360,13 +360,13 @@ impl<H: Head> Reader<H> {
                     Phase::Section(Section::Interim)
                 }
                 Some(Control::Interim) => {
-                    return Err(Error::TooLarge("a response has at most 16 interim ones"));
+                    return Err(Error::TooLarge(&"a response has at most 16 interim ones"));
                 }
             },
             Phase::Section(section) if self.indeterminate => Phase::Fields(section, MAX_SECTION),
             Phase::Section(section) => match bytes.varint() {
                 None => return Ok(None),
-                Some(len) if len > MAX_SECTION => return Err(Error::TooLarge("a section of fields")),
+                Some(len) if len > MAX_SECTION => return Err(Error::TooLarge(&"a section of fields")),
                 Some(len) => Phase::Fields(section, len),
             },
             Phase::Fields(section, 0) if !self.indeterminate => self.end_of(section)?,
@@ -387,7 +387,7 @@ impl<H: Head> Reader<H> {
                 Some(len) => {
                     self.content_len = self.content_len.saturating_add(len);
                     if self.content_len > self.max_content {
-                        return Err(Error::TooLarge("a message's content"));
+                        return Err(Error::TooLarge(&"a message's content"));
                     }
                     Phase::Content(len)
                 }
@@ -402,13 +402,13 @@ impl<H: Head> Reader<H> {
     }
 
     fn field(&mut self, section: Section, name: &[u8], value: &[u8]) -> Result<()> {
-        let name = std::str::from_utf8(name).map_err(|_| Error::Malformed("a field name is not a token"))?;
+        let name = std::str::from_utf8(name).map_err(|_| Error::Malformed(&"a field name is not a token"))?;
         if name.bytes().any(|byte| byte.is_ascii_uppercase()) || Headers::is_hop_by_hop(name) {
-            return Err(Error::Malformed("a field of another name than sealed messages have"));
+            return Err(Error::Malformed(&"a field of another name than sealed messages have"));
         }
         match (section, &mut self.control) {
             (Section::Header, Some(head)) => head.headers_mut().add(name, value),
-            (Section::Trailer, _) => Err(Error::Unsupported("trailer fields")),
+            (Section::Trailer, _) => Err(Error::Unsupported(&"trailer fields")),
             _ => Ok(()),
         }
     }
@@ -432,7 +432,7 @@ impl<H: Head> Reader<H> {
     fn complete_head(&mut self, head: H) -> Result<()> {
         if let Some(promised) = head.content_length()? {
             if promised > self.max_content {
-                return Err(Error::TooLarge("a message's content"));
+                return Err(Error::TooLarge(&"a message's content"));
             }
             self.promised = Some(promised);
         }
@@ -444,7 +444,7 @@ impl<H: Head> Reader<H> {
         if self.promised.is_none_or(|promised| promised == self.content_len) {
             Ok(())
         } else {
-            Err(Error::Malformed("a content-length that is not the content's"))
+            Err(Error::Malformed(&"a content-length that is not the content's"))
         }
     }
 }

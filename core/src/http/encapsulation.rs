@@ -153,7 +153,7 @@ impl ChunkOpener for RequestOpening {
     }
 }
 
-const NO_SUCH_KEY: Error = Error::InvalidKey("no such key of this service");
+const NO_SUCH_KEY: Error = Error::InvalidKey(&"no such key of this service");
 
 /// How long hdr ‖ enc is, once the first bytes are there.
 ///
@@ -365,4 +365,4 @@ impl Expected {
     }
 }
 
-const TOO_LONG: Error = Error::TooLarge("a chunk has at most 16 KiB");
+const TOO_LONG: Error = Error::TooLarge(&"a chunk has at most 16 KiB");

@@ -49,13 +49,13 @@ impl KeyConfig {
     /// if no suite is known, [`Error::TooLarge`] above 64 KiB or 16 configurations.
     pub fn parse_list(bytes: &[u8]) -> Result<Self> {
         if bytes.len() > MAX_DOCUMENT {
-            return Err(Error::TooLarge("key configurations have at most 64 KiB"));
+            return Err(Error::TooLarge(&"key configurations have at most 64 KiB"));
         }
         let mut rest = bytes;
         let mut found = None;
         for _ in 0..MAX_CONFIGS {
             if rest.is_empty() {
-                return found.ok_or(Error::Unsupported("every key configuration of this service"));
+                return found.ok_or(Error::Unsupported(&"every key configuration of this service"));
             }
             let (config, later) =
                 take_u16(rest).and_then(|(len, rest)| rest.split_at_checked(len.into())).ok_or(LENGTHS)?;
@@ -66,9 +66,9 @@ impl KeyConfig {
             rest = later;
         }
         if rest.is_empty() {
-            found.ok_or(Error::Unsupported("every key configuration of this service"))
+            found.ok_or(Error::Unsupported(&"every key configuration of this service"))
         } else {
-            Err(Error::TooLarge("a service has at most 16 key configurations"))
+            Err(Error::TooLarge(&"a service has at most 16 key configurations"))
         }
     }
 
@@ -122,7 +122,7 @@ impl fmt::Debug for KeyConfig {
     }
 }
 
-const LENGTHS: Error = Error::Malformed("the lengths of a key configuration do not fit");
+const LENGTHS: Error = Error::Malformed(&"the lengths of a key configuration do not fit");
 
 fn take_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
     bytes.split_first_chunk().map(|(n, rest)| (u16::from_be_bytes(*n), rest))
@@ -207,17 +207,17 @@ impl ServiceKeys {
 
     fn add(&mut self, kem: Kem, aead: HpkeAead, lifetime: u64, now: u64) -> Result<()> {
         if lifetime == 0 || lifetime > MAX_KEY_LIFETIME {
-            return Err(Error::Misuse("a service key lives for 1 second to 7 days"));
+            return Err(Error::Misuse(&"a service key lives for 1 second to 7 days"));
         }
         let now = unix_seconds(now)?;
         self.forget_expired(now);
         if self.keys.len() >= MAX_CONFIGS {
-            return Err(Error::TooLarge("a service has at most 16 keys at a time"));
+            return Err(Error::TooLarge(&"a service has at most 16 keys at a time"));
         }
         // After 256 keys ids come back, but never while one of them is in use: 16 keys leave some free.
         let is_free = |id: &u8| self.keys.iter().all(|key| key.id != *id);
         let mut ids = (1..=u8::MAX).map(|step| self.last_id.wrapping_add(step));
-        let id = ids.find(is_free).ok_or(Error::TooLarge("a service has at most 16 keys at a time"))?;
+        let id = ids.find(is_free).ok_or(Error::TooLarge(&"a service has at most 16 keys at a time"))?;
         let from = self.next_publication(kem, now);
         let key = ServiceKey {
             id,
@@ -312,7 +312,7 @@ impl ServiceKeys {
     ) -> Result<Vec<u8>> {
         if origins.is_empty() || origins.len() as u64 > MAX_ORIGINS || next_pins.len() as u64 > MAX_NEXT_PINS
         {
-            return Err(Error::Misuse("a key document names 1 to 16 origins and at most 8 next pins"));
+            return Err(Error::Misuse(&"a key document names 1 to 16 origins and at most 8 next pins"));
         }
         let expires = self.expires(now).ok_or(Error::Expired)?.min(now.saturating_add(MAX_KEY_LIFETIME));
         let body = Writer::default().map(5 + usize::from(!next_pins.is_empty()));
@@ -350,7 +350,7 @@ impl ServiceKeys {
     /// [`Error::Misuse`] if newer keys are there: [load](ServiceKeys::load) them. Those of [`ServiceKeys::load`] and [`SecretStore::save`].
     pub fn save(&self, store: &dyn SecretStore, name: &str, now: u64) -> Result<()> {
         if Self::load(store, name, now)?.is_some_and(|saved| saved.is_newer_than(self)) {
-            return Err(Error::Misuse("newer service keys are saved under this name: load them"));
+            return Err(Error::Misuse(&"newer service keys are saved under this name: load them"));
         }
         store.save(name, &SecretBytes::new(self.write(now)))
     }
@@ -388,7 +388,7 @@ impl ServiceKeys {
         cbor::check(saved.reveal())?;
         let items = cbor::array(saved.reveal(), 2, 2 + MAX_CONFIGS as u64)?;
         let [serial, last_id, keys @ ..] = items.as_slice() else {
-            return Err(Error::Malformed("no service keys"));
+            return Err(Error::Malformed(&"no service keys"));
         };
         let keys = keys.iter().map(|key| ServiceKey::read(key).map(Arc::new)).collect::<Result<_>>()?;
         let mut loaded = Self { serial: cbor::uint(serial)?, last_id: key_id(last_id)?, keys };
@@ -405,9 +405,9 @@ const MAX_WRITTEN_KEY: usize = 1 + 2 + 3 + 1 + 3 * 9 + 2 + 32;
 impl ServiceKey {
     fn read(checked: &[u8]) -> Result<Self> {
         let [id, kem, aead, serial, from, expires, secret] = *cbor::array(checked, 7, 7)?.as_slice() else {
-            return Err(Error::Malformed("a service key has seven parts"));
+            return Err(Error::Malformed(&"a service key has seven parts"));
         };
-        let unknown = Error::Unsupported("a service key of another suite");
+        let unknown = Error::Unsupported(&"a service key of another suite");
         let kem = Kem::with_id(cbor::uint(kem)?).ok_or(unknown)?;
         let aead = u16::try_from(cbor::uint(aead)?).ok().and_then(HpkeAead::with_id).ok_or(unknown)?;
         Ok(Self {
@@ -422,7 +422,7 @@ impl ServiceKey {
 }
 
 fn key_id(checked: &[u8]) -> Result<u8> {
-    u8::try_from(cbor::uint(checked)?).map_err(|_| Error::Malformed("a key id is one byte"))
+    u8::try_from(cbor::uint(checked)?).map_err(|_| Error::Malformed(&"a key id is one byte"))
 }
 
 impl fmt::Debug for ServiceKeys {
@@ -485,7 +485,7 @@ impl TrustedKeys {
         now: u64,
     ) -> Result<Self> {
         if document.len() > MAX_DOCUMENT {
-            return Err(Error::TooLarge("a key document has at most 64 KiB"));
+            return Err(Error::TooLarge(&"a key document has at most 64 KiB"));
         }
         cbor::check(document)?;
         let outer = IntMap::view(document)?;
@@ -493,7 +493,7 @@ impl TrustedKeys {
         let body = outer.field(1, cbor::bytes)?;
         let signature: &[u8; SIGNATURE_LEN] = outer.field(2, cbor::fixed_bytes)?;
         if outer.has_critical_beside(&[0, 1, 2])? {
-            return Err(Error::Unsupported("a critical field of a key document"));
+            return Err(Error::Unsupported(&"a critical field of a key document"));
         }
         let own = pins.pins.as_slice();
         let is_own = own.contains(&signer.pin());
@@ -508,7 +508,7 @@ impl TrustedKeys {
         cbor::check(body)?;
         let map = IntMap::view(body)?;
         if map.has_critical_beside(&[0, 1, 2, 3, 4, 5])? {
-            return Err(Error::Unsupported("a critical field of a key document"));
+            return Err(Error::Unsupported(&"a critical field of a key document"));
         }
         let origins = map.field(0, |value| cbor::array(value, 1, MAX_ORIGINS))?;
         let names_origin = origins.into_iter().map(cbor::text).collect::<Result<Vec<_>>>()?;
@@ -520,7 +520,7 @@ impl TrustedKeys {
             return Err(Error::Expired);
         }
         if expires.saturating_sub(issued) > MAX_KEY_LIFETIME {
-            return Err(Error::Malformed("a key document is good for at most 7 days"));
+            return Err(Error::Malformed(&"a key document is good for at most 7 days"));
         }
         let config = KeyConfig::parse_list(map.field(4, cbor::bytes)?)?;
         let next = map.optional(5, |value| cbor::array(value, 1, MAX_NEXT_PINS))?.unwrap_or_default();

@@ -148,7 +148,7 @@ impl LastSeen {
         cbor::check(saved.reveal())?;
         let items = cbor::array(saved.reveal(), 2, 2 + MAX_PINS)?;
         let [serial, issued, pins @ ..] = items.as_slice() else {
-            return Err(Error::Malformed("no learned pins"));
+            return Err(Error::Malformed(&"no learned pins"));
         };
         let pins = pins.iter().map(|pin| cbor::fixed_bytes(pin).map(|pin| Pin(Fingerprint(*pin))));
         Ok(LearnedPins {
@@ -169,7 +169,7 @@ pub(crate) struct LearnedPins {
 
 fn read_number(saved: &SecretBytes) -> Result<u64> {
     let bytes =
-        saved.reveal().try_into().map_err(|_| Error::Malformed("a number that was seen has 8 bytes"))?;
+        saved.reveal().try_into().map_err(|_| Error::Malformed(&"a number that was seen has 8 bytes"))?;
     Ok(u64::from_be_bytes(bytes))
 }
 

@@ -56,16 +56,16 @@ impl Headers {
     pub fn add(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<()> {
         let value = value.as_ref();
         if name.is_empty() || !name.bytes().all(is_token) {
-            return Err(Error::Malformed("a field name is not a token"));
+            return Err(Error::Malformed(&"a field name is not a token"));
         }
         let edge = |byte: Option<&u8>| byte.is_some_and(|byte| matches!(byte, b' ' | b'\t'));
         let visible = |byte: &u8| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f);
         if edge(value.first()) || edge(value.last()) || !value.iter().all(visible) {
-            return Err(Error::Malformed("a field value has control characters, or white space around it"));
+            return Err(Error::Malformed(&"a field value has control characters, or white space around it"));
         }
         let size = self.size.saturating_add(name.len()).saturating_add(value.len()).saturating_add(4);
         if name.len() > MAX_NAME || size > MAX_HEADERS || self.fields.len() >= MAX_FIELDS {
-            return Err(Error::TooLarge("a message has at most 256 fields and 64 KiB of them"));
+            return Err(Error::TooLarge(&"a message has at most 256 fields and 64 KiB of them"));
         }
         self.size = size;
         self.fields.push((name.to_ascii_lowercase(), value.to_vec()));
@@ -114,7 +114,7 @@ impl Headers {
     pub fn one(&self, name: &str) -> Result<Option<&[u8]>> {
         let mut values = self.iter().filter(|(found, _)| *found == name).map(|(_, value)| value);
         match (values.next(), values.next()) {
-            (_, Some(_)) => Err(Error::Malformed("a field comes twice that may come once")),
+            (_, Some(_)) => Err(Error::Malformed(&"a field comes twice that may come once")),
             (value, None) => Ok(value),
         }
     }
@@ -125,7 +125,7 @@ impl Headers {
     /// [`Error::Malformed`] if it comes twice or is not UTF-8.
     pub fn text(&self, name: &str) -> Result<Option<&str>> {
         let text =
-            |value| std::str::from_utf8(value).map_err(|_| Error::Malformed("a field value is not text"));
+            |value| std::str::from_utf8(value).map_err(|_| Error::Malformed(&"a field value is not text"));
         self.one(name)?.map(text).transpose()
     }
 
@@ -166,10 +166,10 @@ impl Method {
     /// [`Error::Malformed`] unless it is a token of 1 to 32 bytes; [`Error::Unsupported`] for `CONNECT` and `TRACE`, which are no requests for a resource.
     pub fn new(method: &str) -> Result<Self> {
         if method.is_empty() || method.len() > MAX_METHOD || !method.bytes().all(is_token) {
-            return Err(Error::Malformed("a method is a token of 1 to 32 bytes"));
+            return Err(Error::Malformed(&"a method is a token of 1 to 32 bytes"));
         }
         if method == "CONNECT" || method == "TRACE" {
-            return Err(Error::Unsupported("the methods CONNECT and TRACE"));
+            return Err(Error::Unsupported(&"the methods CONNECT and TRACE"));
         }
         Ok(Self(method.into()))
     }
@@ -209,9 +209,9 @@ impl Origin {
     /// [`Error::Malformed`] for anything else: a path, a user name, upper case, a default port.
     pub fn parse(text: &str) -> Result<Self> {
         let (scheme, authority) =
-            text.split_once("://").ok_or(Error::Malformed("an origin is scheme://host"))?;
+            text.split_once("://").ok_or(Error::Malformed(&"an origin is scheme://host"))?;
         if authority.contains(['/', '?', '#']) {
-            return Err(Error::Malformed("an origin is scheme://host, without a slash or path at its end"));
+            return Err(Error::Malformed(&"an origin is scheme://host, without a slash or path at its end"));
         }
         Self::new(scheme, authority)
     }
@@ -220,10 +220,11 @@ impl Origin {
         let (scheme, default_port) = match scheme {
             "https" => ("https", 443),
             "http" => ("http", 80),
-            _ => return Err(Error::Malformed("a scheme is http or https")),
+            _ => return Err(Error::Malformed(&"a scheme is http or https")),
         };
-        let malformed =
-            Error::Malformed("an authority is a lower-case host, and its port unless it is the scheme's own");
+        let malformed = Error::Malformed(
+            &"an authority is a lower-case host, and its port unless it is the scheme's own",
+        );
         let (host, port) = match authority.rsplit_once(':') {
             Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
             _ => (authority, None),
@@ -326,18 +327,18 @@ impl Target {
     /// and if it has a segment `.` or `..` (also percent-encoded), which two servers resolve differently. [`Error::TooLarge`] above 16 KiB.
     pub fn new(origin: Origin, path_and_query: &str) -> Result<Self> {
         if path_and_query.len() > MAX_PATH {
-            return Err(Error::TooLarge("a path and query have at most 16 KiB"));
+            return Err(Error::TooLarge(&"a path and query have at most 16 KiB"));
         }
         let allowed = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte);
         if !path_and_query.starts_with('/') || !path_and_query.bytes().all(allowed) {
-            return Err(Error::Malformed("a path begins with / and has visible ASCII characters only"));
+            return Err(Error::Malformed(&"a path begins with / and has visible ASCII characters only"));
         }
         let query = path_and_query.find('?').map(|at| at + 1);
         let target = Self { origin, path: path_and_query.into(), query };
         let dots =
             |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
         if target.path().split('/').any(dots) {
-            return Err(Error::Malformed("a path with . or .. in it"));
+            return Err(Error::Malformed(&"a path with . or .. in it"));
         }
         Ok(target)
     }
@@ -349,11 +350,11 @@ impl Target {
     /// [`Error::Misuse`] for a URL with a user name or password, which would go into logs; [`Error::Malformed`] for what is no `http` or `https`
     /// URL in that form; those of [`Target::new`].
     pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) = url.split_once("://").ok_or(Error::Malformed("not a URL"))?;
+        let (scheme, rest) = url.split_once("://").ok_or(Error::Malformed(&"not a URL"))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at_checked(end).ok_or(Error::Malformed("not a URL"))?;
+        let (authority, path) = rest.split_at_checked(end).ok_or(Error::Malformed(&"not a URL"))?;
         if authority.contains('@') {
-            return Err(Error::Misuse("a URL with a user name: use the authorization field"));
+            return Err(Error::Misuse(&"a URL with a user name: use the authorization field"));
         }
         let path = path.split('#').next().unwrap_or_default();
         Self::new(Origin::new(scheme, authority)?, if path.is_empty() { "/" } else { path })
@@ -436,7 +437,7 @@ impl ResponseHead {
         if (200..=599).contains(&status) {
             Ok(Self { status, headers: Headers::new() })
         } else {
-            Err(Error::Malformed("a final status is 200 to 599"))
+            Err(Error::Malformed(&"a final status is 200 to 599"))
         }
     }
 }
@@ -447,7 +448,7 @@ pub(crate) fn unix_seconds(now: u64) -> Result<u64> {
     if now < YEAR_3000 {
         Ok(now)
     } else {
-        Err(Error::Misuse("times are in Unix seconds, not in milliseconds"))
+        Err(Error::Misuse(&"times are in Unix seconds, not in milliseconds"))
     }
 }
 

@@ -19,11 +19,12 @@ enum Segment {
 }
 
 const FOREIGN: Error =
-    Error::Malformed("a pattern has {name} for one segment, {name..} for all that follow; no * and :name");
+    Error::Malformed(&"a pattern has {name} for one segment, {name..} for all that follow; no * and :name");
 
 impl PathPattern {
     pub(crate) fn parse(pattern: &str) -> Result<Self> {
-        let malformed = Error::Malformed("a pattern is a path with {name} segments, and {name..} at its end");
+        let malformed =
+            Error::Malformed(&"a pattern is a path with {name} segments, and {name..} at its end");
         let mut parts: Vec<&str> = pattern.strip_prefix('/').ok_or(malformed)?.split('/').collect();
         let name = |part: &str| {
             let name = part.strip_prefix('{')?.strip_suffix('}')?;
@@ -55,7 +56,7 @@ impl PathPattern {
         if names.is_sorted_by(|one, next| one < next) {
             Ok(Self { segments, tail })
         } else {
-            Err(Error::Malformed("a pattern has two parameters of one name"))
+            Err(Error::Malformed(&"a pattern has two parameters of one name"))
         }
     }
 

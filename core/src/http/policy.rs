@@ -83,17 +83,17 @@ impl Policy {
             may.then(|| rule.pattern.matches(target.path())).flatten()
         };
         let found = self.rules.iter().enumerate().find_map(|(i, rule)| Some((i, rule, covers(rule)?)));
-        let (place, rule, params) = found.ok_or(Error::Misuse("no rule of the policy covers this URL"))?;
+        let (place, rule, params) = found.ok_or(Error::Misuse(&"no rule of the policy covers this URL"))?;
         let dodged = |earlier: &Rule| {
             earlier.origin == rule.origin
                 && earlier.protects_more_than(rule)
                 && earlier.pattern.may_match(target.path())
         };
         if self.rules.iter().take(place).any(dodged) {
-            return Err(Error::Misuse("another spelling of a path that an earlier rule protects better"));
+            return Err(Error::Misuse(&"another spelling of a path that an earlier rule protects better"));
         }
         if rule.protects_nothing() && !rule.in_the_clear {
-            return Err(Error::Misuse("the rule for this URL neither seals nor says in_the_clear"));
+            return Err(Error::Misuse(&"the rule for this URL neither seals nor says in_the_clear"));
         }
         Ok((rule, params))
     }
@@ -108,7 +108,7 @@ impl Policy {
 
     pub(crate) fn trust(&self, origin: &Origin) -> Result<&ServiceTrust> {
         let found = self.services.iter().find(|(known, _)| known == origin);
-        found.map(|(_, trust)| trust).ok_or(Error::Misuse("the policy names no pins for this service"))
+        found.map(|(_, trust)| trust).ok_or(Error::Misuse(&"the policy names no pins for this service"))
     }
 }
 

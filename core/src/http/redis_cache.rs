@@ -58,9 +58,9 @@ impl RedisReplayCache {
     pub async fn connect(url: &str, name: &str) -> Result<Self> {
         let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
         if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
-            return Err(Error::Misuse("a replay cache's name is 1 to 64 of a-z 0-9 . _ -"));
+            return Err(Error::Misuse(&"a replay cache's name is 1 to 64 of a-z 0-9 . _ -"));
         }
-        let client = redis::Client::open(url).map_err(|_| Error::Misuse("not a redis:// URL"))?;
+        let client = redis::Client::open(url).map_err(|_| Error::Misuse(&"not a redis:// URL"))?;
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_response_timeout(Some(TIMEOUT))
@@ -68,7 +68,7 @@ impl RedisReplayCache {
         let connection = ConnectionManager::new_with_config(client, config).await.map_err(unreachable)?;
         let cache = Self { connection, name: name.into() };
         if cache.evicts().await {
-            return Err(Error::Misuse("a Redis with a maxmemory needs maxmemory-policy noeviction"));
+            return Err(Error::Misuse(&"a Redis with a maxmemory needs maxmemory-policy noeviction"));
         }
         // From now on: a first request would otherwise be older than the memory that it begins.
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());

@@ -82,7 +82,7 @@ impl SealedResource {
     pub(crate) fn context(&self, params: &Params) -> Result<SealContext> {
         let id = params.iter().find(|(name, _)| *name == self.id_parameter).map(|(_, id)| id);
         let id =
-            id.ok_or(Error::Misuse("the rule's pattern does not name the id: give the request a context"))?;
+            id.ok_or(Error::Misuse(&"the rule's pattern does not name the id: give the request a context"))?;
         Ok(self.context_of(id))
     }
 
@@ -196,7 +196,7 @@ impl SealedResource {
 
     /// What there is to open; nothing is opened yet.
     pub(crate) fn read_list(&self, head: &ResponseHead, body: &[u8]) -> Result<Vec<Entry>> {
-        let shape = self.list.as_ref().ok_or(Error::Misuse("the rule says nothing of a list"))?;
+        let shape = self.list.as_ref().ok_or(Error::Misuse(&"the rule says nothing of a list"))?;
         let media_type =
             head.headers.text("content-type")?.map(|value| value.split(';').next().unwrap_or_default());
         if !(200..300).contains(&head.status) || media_type.map(str::trim) != Some("application/json") {

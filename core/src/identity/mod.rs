@@ -97,13 +97,13 @@ impl Identity {
     /// [`Error::InvalidKey`] if a character is wrong or the length, [`Error::Unsupported`] for another KEM.
     pub fn parse(text: &str) -> Result<Self> {
         if text.starts_with('#') || text.trim_end().contains('\n') {
-            return Err(Error::InvalidKey("this is a whole identity file: use parse_file"));
+            return Err(Error::InvalidKey(&"this is a whole identity file: use parse_file"));
         }
         let bytes = SecretBytes::new(TextForm::Identity.decode(text)?);
-        let length = Error::InvalidKey("an identity has another length");
+        let length = Error::InvalidKey(&"an identity has another length");
         let (id, keys) = bytes.reveal().split_first_chunk::<2>().ok_or(length)?;
         let kem = Kem::with_id(u16::from_be_bytes(*id).into())
-            .ok_or(Error::Unsupported("an identity with another KEM"))?;
+            .ok_or(Error::Unsupported(&"an identity with another KEM"))?;
         let (kem_key, signing_seed) = keys.split_first_chunk::<32>().ok_or(length)?;
         let signing_seed: &[u8; 32] = signing_seed.try_into().map_err(|_| length)?;
         let kem = KemSecret::from_bytes(kem, Key::copied(kem_key))?;
@@ -116,15 +116,15 @@ impl Identity {
     /// [`Error::TooLarge`] above 64 KiB or 64 identities, [`Error::Malformed`] if there is none, and those of [`Identity::parse`].
     pub fn parse_file(text: &str) -> Result<Vec<Self>> {
         if text.len() > IDENTITY_FILE_LIMIT {
-            return Err(Error::TooLarge("an identity file has at most 64 KiB"));
+            return Err(Error::TooLarge(&"an identity file has at most 64 KiB"));
         }
         let lines: Vec<&str> =
             text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         if lines.is_empty() {
-            return Err(Error::Malformed("there is no identity in this file"));
+            return Err(Error::Malformed(&"there is no identity in this file"));
         }
         if lines.len() > IDENTITIES_PER_FILE {
-            return Err(Error::TooLarge("an identity file has at most 64 identities"));
+            return Err(Error::TooLarge(&"an identity file has at most 64 identities"));
         }
         lines.into_iter().map(Self::parse).collect()
     }
@@ -143,7 +143,7 @@ impl Identity {
     /// Those of [`SecretStore::load`] and [`Identity::parse`].
     pub fn load(store: &dyn SecretStore, name: &str) -> Result<Option<Self>> {
         let Some(secret) = store.load(name)? else { return Ok(None) };
-        let text = secret.reveal_text().ok_or(Error::InvalidKey("a stored identity is not text"))?;
+        let text = secret.reveal_text().ok_or(Error::InvalidKey(&"a stored identity is not text"))?;
         Self::parse(text).map(Some)
     }
 }

@@ -59,17 +59,17 @@ impl Recipient {
 
     /// Reads the bytes of SPEC §10.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let length = Error::InvalidKey("a recipient has another length");
+        let length = Error::InvalidKey(&"a recipient has another length");
         let (id, rest) = bytes.split_first_chunk::<2>().ok_or(length)?;
         let kem = Kem::with_id(u16::from_be_bytes(*id).into())
-            .ok_or(Error::Unsupported("a recipient with another KEM"))?;
+            .ok_or(Error::Unsupported(&"a recipient with another KEM"))?;
         let (key_bytes, rest) = rest.split_at_checked(kem.public_len()).ok_or(length)?;
         let (signer, signature) = rest.split_first_chunk::<32>().ok_or(length)?;
         let signature: &[u8; SIGNATURE_LEN] = signature.try_into().map_err(|_| length)?;
         let signer = Signer::from_bytes(signer)?;
         signer
             .verify(&certified(kem, key_bytes), signature)
-            .map_err(|_| Error::InvalidKey("the signing key has not signed the KEM key"))?;
+            .map_err(|_| Error::InvalidKey(&"the signing key has not signed the KEM key"))?;
         let key = KemPublic::from_bytes(kem, key_bytes)?;
         Ok(Self::assemble(key, key_bytes.to_vec(), signer, *signature))
     }
@@ -183,7 +183,7 @@ impl Pin {
     /// [`Error::InvalidKey`] if a character was changed or lost.
     pub fn parse(text: &str) -> Result<Self> {
         let bytes = TextForm::Pin.decode(text)?;
-        let bytes = bytes.try_into().map_err(|_| Error::InvalidKey("a pin has another length"))?;
+        let bytes = bytes.try_into().map_err(|_| Error::InvalidKey(&"a pin has another length"))?;
         Ok(Self(Fingerprint(bytes)))
     }
 
@@ -195,7 +195,7 @@ impl Pin {
         if recipient.fingerprint == self.0 {
             Ok(())
         } else {
-            Err(Error::InvalidKey("another recipient than the pinned one"))
+            Err(Error::InvalidKey(&"another recipient than the pinned one"))
         }
     }
 }

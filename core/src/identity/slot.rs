@@ -169,20 +169,20 @@ impl<'a> Recipients<'a> {
             })
         };
         if self.list.is_empty() {
-            return Err(Error::Misuse("there is nobody to seal to"));
+            return Err(Error::Misuse(&"there is nobody to seal to"));
         }
         if self.list.len() > MAX_SLOTS {
-            return Err(Error::TooLarge("an envelope has at most 1024 slots"));
+            return Err(Error::TooLarge(&"an envelope has at most 1024 slots"));
         }
         if count(|r| matches!(r, SealTo::Anonymous(_))) > MAX_ANONYMOUS {
-            return Err(Error::TooLarge("an envelope has at most 64 anonymous slots"));
+            return Err(Error::TooLarge(&"an envelope has at most 64 anonymous slots"));
         }
         if count(|r| matches!(r, SealTo::Passphrase(_) | SealTo::Stretched(_))) > MAX_PASSPHRASES {
-            return Err(Error::TooLarge("an envelope has at most 2 passphrase slots"));
+            return Err(Error::TooLarge(&"an envelope has at most 2 passphrase slots"));
         }
         if !self.classical_allowed && with_kem(Kem::XWing) && with_kem(Kem::X25519) {
             return Err(Error::Misuse(
-                "an X25519 reader beside X-Wing ones opens all to a quantum computer; allow_classical (--allow-classical) permits it",
+                &"an X25519 reader beside X-Wing ones opens all to a quantum computer; allow_classical (--allow-classical) permits it",
             ));
         }
         Ok(())
@@ -285,12 +285,12 @@ impl SealTo<'_> {
             Self::Service(service) => {
                 let name = service.service();
                 if name.is_empty() || name.len() > MAX_SERVICE {
-                    return Err(Error::Misuse("a key service's name has 1 to 255 bytes"));
+                    return Err(Error::Misuse(&"a key service's name has 1 to 255 bytes"));
                 }
                 let open = OpenFields::new(EXTERNAL).and(1, |w| w.text(name));
                 let wrapped = service.wrap_key(key, &open.binding(h_fixed))?;
                 if wrapped.is_empty() || wrapped.len() > MAX_EXTERNAL_CT {
-                    return Err(Error::TooLarge("a key service's wrapped key has 1 to 65536 bytes"));
+                    return Err(Error::TooLarge(&"a key service's wrapped key has 1 to 65536 bytes"));
                 }
                 Ok(open.and(CT, |w| w.bytes(&wrapped)).map())
             }
@@ -462,7 +462,7 @@ impl<'b> Slot<'b> {
     fn read_hpke(map: IntMap<'b>, kem: Kem) -> Result<SlotKind<'b>> {
         let enc = map.field(ENC, cbor::bytes)?;
         if enc.len() != kem.enc_len() {
-            return Err(Error::Malformed("enc has another length than its KEM's"));
+            return Err(Error::Malformed(&"enc has another length than its KEM's"));
         }
         let hint = map.optional(4, cbor::fixed_bytes)?;
         Ok(SlotKind::Hpke { kem, hint, enc, ct: map.field(CT, cbor::fixed_bytes)? })
@@ -471,7 +471,7 @@ impl<'b> Slot<'b> {
     fn read_passphrase(map: IntMap<'b>) -> Result<SlotKind<'b>> {
         let cost = |key| {
             let cost = map.field(key, cbor::uint)?;
-            u32::try_from(cost).map_err(|_| Error::TooLarge("an Argon2 cost"))
+            u32::try_from(cost).map_err(|_| Error::TooLarge(&"an Argon2 cost"))
         };
         let (memory, passes, lanes) = (cost(2)?, cost(3)?, cost(4)?);
         Argon2Costs { memory, passes, lanes }.check()?;
@@ -483,10 +483,10 @@ impl<'b> Slot<'b> {
         let service = map.field(1, cbor::text)?;
         let ct = map.field(CT, cbor::bytes)?;
         if ct.len() > MAX_EXTERNAL_CT {
-            return Err(Error::TooLarge("a key service's wrapped key has at most 65536 bytes"));
+            return Err(Error::TooLarge(&"a key service's wrapped key has at most 65536 bytes"));
         }
         if service.is_empty() || service.len() > MAX_SERVICE || ct.is_empty() {
-            return Err(Error::Malformed("an external slot with a length out of range"));
+            return Err(Error::Malformed(&"an external slot with a length out of range"));
         }
         Ok(SlotKind::External { service, ct })
     }
@@ -505,10 +505,10 @@ pub(crate) fn parse_slots(checked: &[u8]) -> Result<Vec<Slot<'_>>> {
     let slots = encoded.into_iter().map(Slot::read).collect::<Result<Vec<_>>>()?;
     let count = |test: fn(&SlotKind<'_>) -> bool| slots.iter().filter(|slot| test(&slot.kind)).count();
     if count(|kind| matches!(kind, SlotKind::Hpke { hint: None, .. })) > MAX_ANONYMOUS {
-        return Err(Error::TooLarge("an envelope has at most 64 anonymous slots"));
+        return Err(Error::TooLarge(&"an envelope has at most 64 anonymous slots"));
     }
     if count(|kind| matches!(kind, SlotKind::Passphrase { .. })) > MAX_PASSPHRASES {
-        return Err(Error::TooLarge("an envelope has at most 2 passphrase slots"));
+        return Err(Error::TooLarge(&"an envelope has at most 2 passphrase slots"));
     }
     Ok(slots)
 }

@@ -6,7 +6,7 @@ use bech32::{Bech32m, Checksum, Hrp};
 use zeroize::Zeroizing;
 
 const MAX_TEXT: usize = 4096;
-const BEGINNINGS: &str = "a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1";
+const BEGINNINGS: &&str = &"a key's text begins sealwire1, sealwire-pin1 or sealwire-identity1";
 
 /// Bech32m (BIP 350) in all but the length of its strings.
 enum LongBech32m {}
@@ -46,32 +46,32 @@ impl TextForm {
     }
 
     /// What is wrong if `found` stands where this is needed.
-    fn mismatch(self, found: Self) -> Option<&'static str> {
+    fn mismatch(self, found: Self) -> Option<&'static &'static str> {
         match (found, self) {
-            (Self::Identity, Self::Recipient) => Some("this is an identity (secret), a recipient is needed"),
-            (Self::Identity, Self::Pin) => Some("this is an identity (secret), a pin is needed"),
-            (Self::Pin, Self::Recipient) => Some("this is a pin, the recipient itself is needed"),
-            (Self::Pin, Self::Identity) => Some("this is a pin, an identity (secret) is needed"),
-            (Self::Recipient, Self::Identity) => Some("this is a recipient, an identity (secret) is needed"),
-            (Self::Recipient, Self::Pin) => Some("this is a recipient, its pin is needed"),
+            (Self::Identity, Self::Recipient) => Some(&"this is an identity (secret), a recipient is needed"),
+            (Self::Identity, Self::Pin) => Some(&"this is an identity (secret), a pin is needed"),
+            (Self::Pin, Self::Recipient) => Some(&"this is a pin, the recipient itself is needed"),
+            (Self::Pin, Self::Identity) => Some(&"this is a pin, an identity (secret) is needed"),
+            (Self::Recipient, Self::Identity) => Some(&"this is a recipient, an identity (secret) is needed"),
+            (Self::Recipient, Self::Pin) => Some(&"this is a recipient, its pin is needed"),
             _ => None,
         }
     }
 
     /// Why a text has no good checksum: half of one, as a paste leaves it, is told from a mistyped one.
-    fn damage(self, text: &str) -> &'static str {
+    fn damage(self, text: &str) -> &'static &'static str {
         if !text.is_empty() && !self.begins(text) {
             return BEGINNINGS;
         }
         match (self, text.len()) {
             (Self::Recipient, 2118 | 223) | (Self::Pin, 71) | (Self::Identity, 130) => {
-                "the checksum is wrong: a character was changed or two were swapped"
+                &"the checksum is wrong: a character was changed or two were swapped"
             }
             (Self::Recipient, _) => {
-                "incomplete, or too long: a recipient has 2118 characters, or 223 with X25519"
+                &"incomplete, or too long: a recipient has 2118 characters, or 223 with X25519"
             }
-            (Self::Pin, _) => "incomplete, or too long: a pin has 71 characters",
-            (Self::Identity, _) => "incomplete, or too long: an identity has 130 characters",
+            (Self::Pin, _) => &"incomplete, or too long: a pin has 71 characters",
+            (Self::Identity, _) => &"incomplete, or too long: an identity has 130 characters",
         }
     }
 
@@ -87,7 +87,7 @@ impl TextForm {
 
     pub(super) fn decode(self, text: &str) -> Result<Vec<u8>> {
         if text.len() > MAX_TEXT {
-            return Err(Error::TooLarge("a key's text has at most 4096 characters"));
+            return Err(Error::TooLarge(&"a key's text has at most 4096 characters"));
         }
         if let Some(found) = Self::ALL.into_iter().find(|form| form.begins(text))
             && let Some(mismatch) = self.mismatch(found)
@@ -95,10 +95,10 @@ impl TextForm {
             return Err(Error::InvalidKey(mismatch));
         }
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            return Err(Error::InvalidKey("a key's text is in lower case"));
+            return Err(Error::InvalidKey(&"a key's text is in lower case"));
         }
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
-            return Err(Error::InvalidKey("a key's text has no white space in or around it: trim it"));
+            return Err(Error::InvalidKey(&"a key's text has no white space in or around it: trim it"));
         }
         let checked =
             CheckedHrpstring::new::<LongBech32m>(text).map_err(|_| Error::InvalidKey(self.damage(text)))?;
@@ -111,7 +111,7 @@ impl TextForm {
         if *Zeroizing::new(self.encode(&bytes)) == text {
             Ok(std::mem::take(&mut bytes))
         } else {
-            Err(Error::InvalidKey("a key's text with stray bits at its end"))
+            Err(Error::InvalidKey(&"a key's text with stray bits at its end"))
         }
     }
 }

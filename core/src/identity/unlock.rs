@@ -106,7 +106,7 @@ impl UnlockBudget {
             self.own = own;
             return Ok(());
         }
-        let spent = Error::TooLarge("an open may try 128 KEM or key-service operations");
+        let spent = Error::TooLarge(&"an open may try 128 KEM or key-service operations");
         self.operations = self.operations.checked_sub(1).ok_or(spent)?;
         Ok(())
     }
@@ -116,7 +116,7 @@ impl UnlockBudget {
     /// # Errors
     /// [`Error::TooLarge`] when the 4 are used up.
     pub fn spend_argon2(&mut self) -> Result<()> {
-        let spent = Error::TooLarge("an open may run Argon2 4 times");
+        let spent = Error::TooLarge(&"an open may run Argon2 4 times");
         self.argon2_runs = self.argon2_runs.checked_sub(1).ok_or(spent)?;
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Passphrase {
     /// [`Error::Misuse`] unless it has 1 to 1024 bytes.
     pub fn new(text: &str) -> Result<Self> {
         if text.is_empty() || text.len() > MAX_PASSPHRASE {
-            return Err(Error::Misuse("a passphrase has 1 to 1024 bytes"));
+            return Err(Error::Misuse(&"a passphrase has 1 to 1024 bytes"));
         }
         Ok(Self { text: SecretBytes::new(text.as_bytes().to_vec()), costs: ARGON2_DEFAULT, kept: None })
     }
@@ -336,7 +336,7 @@ impl StretchedPassphrase {
             let hashed = Key::copied(rest.try_into().ok()?);
             Some(Self { salt: *salt, costs: Argon2Costs { memory, passes, lanes }, hashed })
         };
-        let read = read().ok_or(Error::InvalidKey("a stretched passphrase has 60 bytes"))?;
+        let read = read().ok_or(Error::InvalidKey(&"a stretched passphrase has 60 bytes"))?;
         read.costs.check()?;
         Ok(read)
     }
@@ -368,10 +368,10 @@ impl Argon2Costs {
     /// The limits of SPEC §4, before any memory is allocated.
     pub(super) fn check(self) -> Result<()> {
         if self.memory > 256 * 1024 || self.passes > 10 || self.lanes > 8 {
-            return Err(Error::TooLarge("Argon2 costs above 256 MiB, 10 passes or 8 lanes"));
+            return Err(Error::TooLarge(&"Argon2 costs above 256 MiB, 10 passes or 8 lanes"));
         }
         if self.passes == 0 || self.lanes == 0 || self.memory < 8 * self.lanes {
-            return Err(Error::Malformed("Argon2 costs below what Argon2 takes"));
+            return Err(Error::Malformed(&"Argon2 costs below what Argon2 takes"));
         }
         Ok(())
     }

@@ -93,7 +93,7 @@ impl<W: Write> SealWriter<W> {
     }
 }
 
-const FAILED: Error = Error::Misuse("the stream has failed before");
+const FAILED: Error = Error::Misuse(&"the stream has failed before");
 
 impl<W: Write> Write for SealWriter<W> {
     fn write(&mut self, plaintext: &[u8]) -> io::Result<usize> {

@@ -74,7 +74,7 @@ impl<'a> OpenStream<'a> {
         }
         match &mut self.phase {
             Phase::Body(stream) => stream.push(sealed, plaintext),
-            _ => Err(Error::Misuse("the stream has failed before")),
+            _ => Err(Error::Misuse(&"the stream has failed before")),
         }
     }
 
@@ -89,7 +89,7 @@ impl<'a> OpenStream<'a> {
         let finished = match self.phase {
             Phase::Header { .. } => Err(Error::Truncated),
             Phase::Body(mut stream) => stream.finish(plaintext),
-            Phase::Failed => Err(Error::Misuse("the stream has failed before")),
+            Phase::Failed => Err(Error::Misuse(&"the stream has failed before")),
         };
         if finished.is_err() {
             take_back(plaintext, start);

@@ -36,7 +36,7 @@ impl Sealer<'_> {
         stream.count(payload_len)?;
         let front = std::mem::take(&mut stream.front);
         let (key, zeros, tail) = stream.end(payload_sha256)?;
-        let mut closing = vec![0; usize::try_from(zeros).map_err(|_| Error::TooLarge("padding"))?];
+        let mut closing = vec![0; usize::try_from(zeros).map_err(|_| Error::TooLarge(&"padding"))?];
         closing.extend_from_slice(&tail);
         Ok(OutsideSealing { front, closing, key, len })
     }
@@ -136,7 +136,7 @@ impl OutsideOpening {
             return Err(Error::Rejected);
         }
         if self.is_signed() && payload_sha256.is_none() {
-            return Err(Error::Misuse("a signature needs the payload's hash"));
+            return Err(Error::Misuse(&"a signature needs the payload's hash"));
         }
         let signer = self.unlocked.verify(|| payload_sha256.unwrap_or_default(), tail)?;
         Ok(Finished { signer, about: self.unlocked.about.clone() })
@@ -239,7 +239,7 @@ impl OutsideSealStream {
             return Err(LENGTH);
         }
         if self.is_signing() && payload_sha256.is_none() && self.hashed != self.pushed {
-            return Err(Error::Misuse("a signature needs the payload's hash"));
+            return Err(Error::Misuse(&"a signature needs the payload's hash"));
         }
         let Self { key, signer, hash, layout, pushed, .. } = self;
         let signature = signer.sign(|| payload_sha256.unwrap_or_else(|| hash.done()));
@@ -248,7 +248,7 @@ impl OutsideSealStream {
     }
 }
 
-const LENGTH: Error = Error::Misuse("the payload has another length than was said");
+const LENGTH: Error = Error::Misuse(&"the payload has another length than was said");
 
 /// An envelope that arrives in pieces, whose chunks are decrypted elsewhere.
 ///

@@ -146,7 +146,7 @@ impl RangeOpener {
         if range.start <= range.end && range.end <= self.payload_len {
             return Ok(());
         }
-        Err(Error::Misuse("a range that is not within the payload"))
+        Err(Error::Misuse(&"a range that is not within the payload"))
     }
 }
 

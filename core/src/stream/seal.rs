@@ -170,7 +170,7 @@ impl SealStream {
     fn seal_whole(&mut self, whole: &[u8], sealed: &mut Vec<u8>) -> Result<()> {
         let (start, chunks) = (sealed.len(), whole.len() / CHUNK);
         sealed.resize(start + chunks * SEALED_CHUNK, 0);
-        let out = sealed.get_mut(start..).ok_or(Error::Misuse("the output shrank"))?;
+        let out = sealed.get_mut(start..).ok_or(Error::Misuse(&"the output shrank"))?;
         self.cipher.seal_run(self.next_chunk, out, |offset, text| {
             if let Some(from) = whole.get(offset..offset + text.len()) {
                 text.copy_from_slice(from);
@@ -181,7 +181,7 @@ impl SealStream {
     }
 }
 
-const LENGTH: Error = Error::Misuse("the payload has another length than was said");
+const LENGTH: Error = Error::Misuse(&"the payload has another length than was said");
 
 /// Room for one chunk and its tag, so that it never moves and leaves a copy behind.
 fn new_partial() -> Zeroizing<Vec<u8>> {

@@ -122,7 +122,7 @@ impl<R> Seek for SeekReader<R> {
             SeekFrom::End(offset) => self.opener.len().checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
-        self.position = position.ok_or(Error::Misuse("a seek to before the start"))?;
+        self.position = position.ok_or(Error::Misuse(&"a seek to before the start"))?;
         Ok(self.position)
     }
 }

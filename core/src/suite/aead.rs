@@ -55,7 +55,7 @@ impl Aead {
         [Self::Aes256Gcm, Self::ChaCha20Poly1305]
             .into_iter()
             .find(|aead| aead.id() == id)
-            .ok_or(Error::Unsupported("another body AEAD"))
+            .ok_or(Error::Unsupported(&"another body AEAD"))
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn argon2id(
     passes: u32,
     lanes: u32,
 ) -> Result<Key> {
-    let refused = |_| Error::Malformed("Argon2 costs out of range");
+    let refused = |_| Error::Malformed(&"Argon2 costs out of range");
     let params = Params::new(memory, passes, lanes, Some(32)).map_err(refused)?;
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     let mut hashed = Ok(());

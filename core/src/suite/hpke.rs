@@ -64,9 +64,9 @@ impl KemPublic {
     /// Refuses wrong lengths, ML-KEM coefficients out of range (FIPS 203 §7.2), and X25519 keys that
     /// are not canonical or of small order.
     pub(crate) fn from_bytes(kem: Kem, bytes: &[u8]) -> Result<Self> {
-        let invalid = |_| Error::InvalidKey("not a public key of its KEM");
+        let invalid = |_| Error::InvalidKey(&"not a public key of its KEM");
         let x25519 = bytes.split_last_chunk::<32>().map(|(_, x25519)| x25519);
-        check_x25519(x25519.ok_or(Error::InvalidKey("not a public key of its KEM"))?)?;
+        check_x25519(x25519.ok_or(Error::InvalidKey(&"not a public key of its KEM"))?)?;
         Ok(match kem {
             Kem::XWing => Self::XWing(Box::new(Public::<XWing>::from_bytes(bytes).map_err(invalid)?)),
             Kem::X25519 => {
@@ -92,7 +92,7 @@ impl KemPublic {
     /// HPKE `SealBase` with empty associated data: (enc, ct).
     pub(crate) fn seal(&self, info: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
         fn seal<K: HpkeKem>(key: &Public<K>, info: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
-            let failed = |_| Error::InvalidKey("the KEM refused the recipient's key");
+            let failed = |_| Error::InvalidKey(&"the KEM refused the recipient's key");
             let mut rng = OsRng::default();
             let (enc, mut context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, K>(
                 &OpModeS::Base,
@@ -129,7 +129,7 @@ impl KemSecret {
     }
 
     pub(crate) fn from_bytes(kem: Kem, stored: Key) -> Result<Self> {
-        let invalid = |_| Error::InvalidKey("not a private key of its KEM");
+        let invalid = |_| Error::InvalidKey(&"not a private key of its KEM");
         let bytes = stored.expose();
         let parsed = match kem {
             Kem::XWing => Parsed::XWing(Box::new(Private::<XWing>::from_bytes(bytes).map_err(invalid)?)),
@@ -214,11 +214,11 @@ fn check_x25519(bytes: &[u8; 32]) -> Result<()> {
     let at_least_p = bytes[31] >= 0x7f
         && (bytes[31] > 0x7f || (bytes[1..31].iter().all(|&byte| byte == 0xff) && bytes[0] >= 0xed));
     if at_least_p {
-        return Err(Error::InvalidKey("an X25519 public key that is not canonical"));
+        return Err(Error::InvalidKey(&"an X25519 public key that is not canonical"));
     }
     // Clamped scalars are multiples of 8, so any of them takes a point of small order to zero.
     let contributory = x25519_dalek::StaticSecret::from([1; 32])
         .diffie_hellman(&x25519_dalek::PublicKey::from(*bytes))
         .was_contributory();
-    if contributory { Ok(()) } else { Err(Error::InvalidKey("an X25519 public key of small order")) }
+    if contributory { Ok(()) } else { Err(Error::InvalidKey(&"an X25519 public key of small order")) }
 }

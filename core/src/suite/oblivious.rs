@@ -64,7 +64,7 @@ pub(crate) trait Receiving: Send + Sync {
 /// An exported secret.
 pub(crate) type Exported = Zeroizing<Vec<u8>>;
 
-const EXPORT_FAILED: Error = Error::Unsupported("an HPKE export");
+const EXPORT_FAILED: Error = Error::Unsupported(&"an HPKE export");
 
 impl<A: AeadTrait, K: HpkeKem> Sending for AeadCtxS<A, HkdfSha256, K>
 where
@@ -73,7 +73,7 @@ where
     fn seal(&mut self, aad: &[u8], text: &mut [u8]) -> Result<[u8; TAG_LEN]> {
         let tag = self
             .seal_inout_detached(InOutBuf::from(text), aad)
-            .map_err(|_| Error::TooLarge("an exchange has at most 2^64 chunks"))?;
+            .map_err(|_| Error::TooLarge(&"an exchange has at most 2^64 chunks"))?;
         tag.to_bytes().as_slice().try_into().map_err(|_| EXPORT_FAILED)
     }
 
@@ -117,7 +117,7 @@ impl KemPublic {
             let mut rng = OsRng::default();
             let (enc, context) =
                 hpke::setup_sender_with_rng::<A, HkdfSha256, K>(&OpModeS::Base, key, info, &mut rng)
-                    .map_err(|_| Error::InvalidKey("the KEM refused the service's key"))?;
+                    .map_err(|_| Error::InvalidKey(&"the KEM refused the service's key"))?;
             rng.check()?;
             Ok((enc.to_bytes().to_vec(), Box::new(context)))
         }
@@ -217,7 +217,7 @@ impl ResponseKey {
         let (_, low) = nonce.split_at_mut(4);
         low.iter_mut().zip(self.counter.to_be_bytes()).for_each(|(byte, counter)| *byte ^= counter);
         self.counter =
-            self.counter.checked_add(1).ok_or(Error::TooLarge("an exchange has at most 2^64 chunks"))?;
+            self.counter.checked_add(1).ok_or(Error::TooLarge(&"an exchange has at most 2^64 chunks"))?;
         Ok(nonce)
     }
 }

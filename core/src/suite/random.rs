@@ -10,7 +10,7 @@ pub(crate) fn fill_random(out: &mut [u8]) -> Result<()> {
     if scripted::fill(out) {
         return Ok(());
     }
-    getrandom::fill(out).map_err(|_| Error::Unsupported("no source of randomness here"))
+    getrandom::fill(out).map_err(|_| Error::Unsupported(&"no source of randomness here"))
 }
 
 pub(crate) fn random_array<const N: usize>() -> Result<[u8; N]> {
@@ -34,7 +34,7 @@ pub(super) struct OsRng {
 
 impl OsRng {
     pub(super) fn check(&self) -> Result<()> {
-        if self.failed { Err(Error::Unsupported("no source of randomness here")) } else { Ok(()) }
+        if self.failed { Err(Error::Unsupported(&"no source of randomness here")) } else { Ok(()) }
     }
 }
 

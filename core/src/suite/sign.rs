@@ -46,9 +46,9 @@ impl Signer {
     /// [`Error::InvalidKey`] if they are not a canonical point, or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self> {
         let key =
-            VerifyingKey::from_bytes(bytes).map_err(|_| Error::InvalidKey("not an Ed25519 public key"))?;
+            VerifyingKey::from_bytes(bytes).map_err(|_| Error::InvalidKey(&"not an Ed25519 public key"))?;
         if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
-            return Err(Error::InvalidKey("an Ed25519 public key of small order or not canonical"));
+            return Err(Error::InvalidKey(&"an Ed25519 public key of small order or not canonical"));
         }
         Ok(Self(key))
     }
@@ -58,7 +58,7 @@ impl Signer {
     /// # Errors
     /// [`Error::InvalidKey`] for anything else, and for what [`Signer::from_bytes`] refuses.
     pub fn parse(text: &str) -> Result<Self> {
-        let wanted = Error::InvalidKey("a signer's text has 64 lower-case hex digits");
+        let wanted = Error::InvalidKey(&"a signer's text has 64 lower-case hex digits");
         let digits: &[u8; 64] = text.as_bytes().try_into().map_err(|_| wanted)?;
         let mut bytes = [0; 32];
         for (byte, [high, low]) in bytes.iter_mut().zip(digits.as_chunks().0) {

@@ -49,7 +49,7 @@ impl Canary {
     /// [`Error::Misuse`] for fewer than 8 bytes, which would be found by chance.
     pub fn of(name: &str, text: &str) -> Result<Self> {
         if text.len() < MIN_TEXT {
-            return Err(Error::Misuse("a canary of fewer than 8 bytes"));
+            return Err(Error::Misuse(&"a canary of fewer than 8 bytes"));
         }
         Ok(Self { name: name.to_owned(), text: text.to_owned(), planted: Arc::default() })
     }

@@ -125,7 +125,7 @@ impl<'a> OpacityCheck<'a> {
     /// [`Error::Misuse`] for fewer than two calls, since each is confused with another; those of [`Recorder::report`].
     pub async fn run(self) -> Result<OpacityReport> {
         if self.calls.len() < 2 {
-            return Err(Error::Misuse("an opacity check of fewer than two calls"));
+            return Err(Error::Misuse(&"an opacity check of fewer than two calls"));
         }
         let (url, shared) = (self.recorder.url(), self.recorder.shared());
         let mut items = Vec::new();

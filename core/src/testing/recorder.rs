@@ -52,8 +52,8 @@ impl Recorder {
     /// [`Error::Network`] if no port can be had.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
-        let listener = listener.map_err(|_| Error::Network("no port for the recorder"))?;
-        let address = listener.local_addr().map_err(|_| Error::Network("no port for the recorder"))?;
+        let listener = listener.map_err(|_| Error::Network(&"no port for the recorder"))?;
+        let address = listener.local_addr().map_err(|_| Error::Network(&"no port for the recorder"))?;
         let shared = Arc::new(Shared { upstream, state: Mutex::default() });
         let serving = shared.clone();
         let accepting = tokio::spawn(async move {
@@ -87,7 +87,7 @@ impl Recorder {
     pub fn report(&self, canaries: &Canaries) -> Result<OpacityReport> {
         let state = self.shared.state();
         if state.has_overflown {
-            return Err(Error::TooLarge("more traffic than the recorder keeps"));
+            return Err(Error::TooLarge(&"more traffic than the recorder keeps"));
         }
         OpacityReport::of_wire(canaries.clone(), &state.messages)
     }
@@ -345,7 +345,7 @@ impl Shared {
         while let Some(piece) = source.piece(&mut framing).await? {
             self.record(number, side, &piece);
             if piece.len() > limit.saturating_sub(body.len()) {
-                return Err(Error::TooLarge("a body to tamper with"));
+                return Err(Error::TooLarge(&"a body to tamper with"));
             }
             body.extend(piece);
         }
@@ -354,7 +354,7 @@ impl Shared {
 
     async fn connect(&self) -> Result<TcpStream> {
         let server = TcpStream::connect(self.upstream).await;
-        let server = server.map_err(|_| Error::Network("the server under test does not answer"))?;
+        let server = server.map_err(|_| Error::Network(&"the server under test does not answer"))?;
         let _ = server.set_nodelay(true);
         Ok(server)
     }
@@ -368,11 +368,11 @@ async fn next_head(answers: &mut Source<OwnedReadHalf>) -> Result<(Head, Vec<u8>
     let bytes = answers.head().await?.ok_or(Error::Truncated)?;
     let head = Head::parse(&bytes)?;
     match head.status() {
-        Some(101) => Err(Error::Unsupported("an upgraded connection")),
+        Some(101) => Err(Error::Unsupported(&"an upgraded connection")),
         _ => Ok((head, bytes)),
     }
 }
 
 async fn write(to: &mut OwnedWriteHalf, bytes: &[u8]) -> Result<()> {
-    to.write_all(bytes).await.map_err(|_| Error::Network("a connection broke"))
+    to.write_all(bytes).await.map_err(|_| Error::Network(&"a connection broke"))
 }

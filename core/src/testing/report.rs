@@ -234,7 +234,7 @@ fn files(folder: &Path, paths: &mut Vec<std::path::PathBuf>) -> Result<()> {
 
 fn read(path: &Path) -> Result<Vec<u8>> {
     if std::fs::metadata(path)?.len() > MAX_FILE {
-        return Err(Error::TooLarge("a file of more than 256 MiB to look into"));
+        return Err(Error::TooLarge(&"a file of more than 256 MiB to look into"));
     }
     Ok(std::fs::read(path)?)
 }

@@ -172,7 +172,7 @@ impl Dig<'_> {
 
     fn enter(&mut self, form: &'static str, decoded: &Decoded, at: &dyn Fn(usize) -> usize) -> Result<()> {
         let left = self.left.checked_sub(decoded.bytes.len());
-        self.left = left.ok_or(Error::TooLarge("more to decode than 512 MiB"))?;
+        self.left = left.ok_or(Error::TooLarge(&"more to decode than 512 MiB"))?;
         self.forms.push(form);
         let dug = self.dig(&decoded.bytes, &|offset| at(decoded.source(offset)));
         self.forms.pop();

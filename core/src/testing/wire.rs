@@ -19,12 +19,12 @@ impl Head {
         let mut lines =
             bytes.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
         let start = lines.next().unwrap_or_default();
-        let start = String::from_utf8(start.to_vec()).map_err(|_| Error::Malformed("a start line"))?;
+        let start = String::from_utf8(start.to_vec()).map_err(|_| Error::Malformed(&"a start line"))?;
         let mut fields = Vec::new();
         for line in lines.take_while(|line| !line.is_empty()) {
-            let colon = line.iter().position(|byte| *byte == b':').ok_or(Error::Malformed("a field"))?;
+            let colon = line.iter().position(|byte| *byte == b':').ok_or(Error::Malformed(&"a field"))?;
             let (name, value) = line.split_at(colon);
-            let name = String::from_utf8(name.to_vec()).map_err(|_| Error::Malformed("a field's name"))?;
+            let name = String::from_utf8(name.to_vec()).map_err(|_| Error::Malformed(&"a field's name"))?;
             fields.push((name, value.get(1..).unwrap_or_default().trim_ascii().to_vec()));
         }
         Ok(Self { start, fields })
@@ -75,7 +75,7 @@ impl Head {
     /// How the response to a request with this method ends.
     pub(super) fn response_framing(&self, method: &str) -> Result<Framing> {
         match self.status() {
-            None => Err(Error::Malformed("a status line")),
+            None => Err(Error::Malformed(&"a status line")),
             Some(100..=199 | 204 | 304) => Ok(Framing::Length(0)),
             _ if method == "HEAD" => Ok(Framing::Length(0)),
             _ => Ok(self.framing()?.unwrap_or(Framing::Close)),
@@ -88,12 +88,12 @@ impl Head {
             return if chunked {
                 Ok(Some(Framing::Chunked(Chunks::default())))
             } else {
-                Err(Error::Unsupported("a transfer coding"))
+                Err(Error::Unsupported(&"a transfer coding"))
             };
         }
         let Some(length) = self.field("content-length") else { return Ok(None) };
         let length = std::str::from_utf8(length).ok().and_then(|length| length.parse().ok());
-        length.map(|length| Some(Framing::Length(length))).ok_or(Error::Malformed("a content-length"))
+        length.map(|length| Some(Framing::Length(length))).ok_or(Error::Malformed(&"a content-length"))
     }
 }
 
@@ -170,7 +170,7 @@ impl Chunks {
         let taken = end.map_or(bytes.len(), |end| end + 1);
         self.line.extend(bytes.get(..taken).unwrap_or_default());
         if self.line.len() > MAX_LINE {
-            return Err(Error::TooLarge("a line of the chunked coding"));
+            return Err(Error::TooLarge(&"a line of the chunked coding"));
         }
         if end.is_some() {
             let line = std::mem::take(&mut self.line);
@@ -191,7 +191,7 @@ impl Chunks {
 fn chunk_size(line: &[u8]) -> Result<u64> {
     let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
     let size = std::str::from_utf8(size).ok().and_then(|size| u64::from_str_radix(size, 16).ok());
-    size.ok_or(Error::Malformed("a chunk's size"))
+    size.ok_or(Error::Malformed(&"a chunk's size"))
 }
 
 /// Where messages come from.
@@ -213,7 +213,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
                 return Ok(Some(std::mem::replace(&mut self.held, rest)));
             }
             if self.held.len() > MAX_HEAD {
-                return Err(Error::TooLarge("the fields of a message"));
+                return Err(Error::TooLarge(&"the fields of a message"));
             }
             if !self.fill().await? {
                 return if self.held.is_empty() { Ok(None) } else { Err(Error::Truncated) };
@@ -236,7 +236,7 @@ impl<R: AsyncRead + Unpin> Source<R> {
 
     async fn fill(&mut self) -> Result<bool> {
         let mut buffer = [0; 16 * 1024];
-        let read = self.from.read(&mut buffer).await.map_err(|_| Error::Network("a connection broke"))?;
+        let read = self.from.read(&mut buffer).await.map_err(|_| Error::Network(&"a connection broke"))?;
         self.held.extend(buffer.get(..read).unwrap_or_default());
         Ok(read > 0)
     }

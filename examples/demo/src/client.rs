@@ -71,7 +71,7 @@ impl Person {
         let http = http
             .timeout(Duration::from_secs(20))
             .build()
-            .map_err(|_| sealwire::Error::Network("no client"))?;
+            .map_err(|_| sealwire::Error::Network(&"no client"))?;
         let client = client(&http, policy(service, &[identity.signer()])?, &identity, &seen);
         let (contacts, service) = (BTreeMap::new(), service.clone());
         Ok(Self { name, identity, seen, home, contacts, service, http, client })
@@ -240,7 +240,7 @@ impl Person {
         let mut text = String::new();
         while let Some(piece) = response.chunk().await? {
             text.push_str(&String::from_utf8_lossy(&piece));
-            for event in assistant::events(&mut text).map_err(|_| sealwire::Error::Malformed("an event"))? {
+            for event in assistant::events(&mut text).map_err(|_| sealwire::Error::Malformed(&"an event"))? {
                 heard(began.elapsed(), &event);
             }
         }

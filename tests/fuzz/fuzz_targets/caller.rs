@@ -46,7 +46,7 @@ libfuzzer_sys::fuzz_target!(|input: (u8, u8, bool, u16, u16, u8, u8, &[u8])| {
             Answered::Reading(receiving) => receiving.push(piece),
             Answered::Passing(_) => panic!("handed on before it was verified"),
         })?;
-        let Answered::Reading(receiving) = read else { return Err(Error::Misuse("it passes")) };
+        let Answered::Reading(receiving) = read else { return Err(Error::Misuse(&"it passes")) };
         receiving.finish(NOW)
     });
     match answered {

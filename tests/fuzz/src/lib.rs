@@ -93,7 +93,7 @@ pub fn receive(
     body: &[u8],
     piece: usize,
 ) -> Result<(Unadmitted, Vec<u8>), Error> {
-    let Arrival::Sealed(mut opener) = service.arrive(outer)? else { return Err(Error::Misuse("plain")) };
+    let Arrival::Sealed(mut opener) = service.arrive(outer)? else { return Err(Error::Misuse(&"plain")) };
     let mut content = Vec::new();
     body.chunks(piece.max(1)).try_for_each(|piece| opener.push(service, piece, NOW, &mut content))?;
     opener.finish(service, NOW, &mut content)?;

@@ -299,12 +299,12 @@ fn what_the_sealer_refuses() {
 #[test]
 fn problems_that_a_client_can_do_something_about() {
     for (error, status, found) in [
-        (Error::InvalidKey(""), 400, Some(Problem::UnknownKey)),
+        (Error::InvalidKey(&""), 400, Some(Problem::UnknownKey)),
         (Error::Expired, 400, Some(Problem::Date)),
         (Error::Rejected, 400, None),
-        (Error::Malformed(""), 400, None),
+        (Error::Malformed(&""), 400, None),
         (Error::Replayed, 400, None),
-        (Error::TooLarge(""), 413, None),
+        (Error::TooLarge(&""), 413, None),
         (Error::Store(std::io::ErrorKind::StorageFull), 503, None),
     ] {
         let (code, body) = ExchangeService::problem(&error);

@@ -10,7 +10,7 @@ pub(super) fn run(args: &KeygenArgs) -> Result<()> {
     let identity = Identity::generate_with(args.kem.into())?;
     let Some(path) = &args.output else {
         if io::stdout().is_terminal() {
-            return Err(Error::Misuse("this would show the secret on a terminal: use -o or a pipe").into());
+            return Err(Error::Misuse(&"this would show the secret on a terminal: use -o or a pipe").into());
         }
         return Ok(write_identity(&mut io::stdout().lock(), &identity)?);
     };

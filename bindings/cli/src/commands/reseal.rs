@@ -28,7 +28,7 @@ pub(super) fn run(args: &ResealArgs) -> Result<()> {
     let output = Output::create(Some(target), Form::of_envelope(envelope.text))?;
     if output.is_stream() {
         // Whether the old signature is missed is known at the end only.
-        return Err(Error::Misuse("reseal writes to a file: use -o").into());
+        return Err(Error::Misuse(&"reseal writes to a file: use -o").into());
     }
     let signed = if Header::parse(&old)?.unverified_padded() {
         in_memory(envelope, &opener, &sealer, &rule, output)
@@ -56,13 +56,13 @@ impl Rule {
     fn check(&self, author: SignedBy) -> Result<()> {
         let refused = match (author, self.signer) {
             (SignedBy::Unsigned, None) => return Ok(()),
-            (_, None) => "the envelope is signed: reseal with --sign",
+            (_, None) => &"the envelope is signed: reseal with --sign",
             (_, Some(_)) if self.insists => return Ok(()),
             (SignedBy::Verified(author), Some(me)) if author == me => return Ok(()),
             (SignedBy::Unsigned, Some(_)) => {
-                "nobody signed it, so anybody may have written it: open it, look at it, and seal it anew"
+                &"nobody signed it, so anybody may have written it: open it, look at it, and seal it anew"
             }
-            _ => "somebody else signed it: say with --expect whose content you sign",
+            _ => &"somebody else signed it: say with --expect whose content you sign",
         };
         Err(Error::Misuse(refused).into())
     }
@@ -81,7 +81,7 @@ fn in_memory(
     let mut whole = envelope.header;
     let read = envelope.body.by_ref().take(PADDED_LIMIT + 1).read_to_end(&mut whole)?;
     if read as u64 > PADDED_LIMIT {
-        return Err(Error::TooLarge("a padded envelope above 1.25 GiB").into());
+        return Err(Error::TooLarge(&"a padded envelope above 1.25 GiB").into());
     }
     let signed = OpenReader::new(whole.as_slice(), opener)?.finish()?.signer;
     rule.check(signed)?;

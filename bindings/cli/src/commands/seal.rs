@@ -40,7 +40,7 @@ fn filename(args: &SealArgs) -> Result<Option<&str>> {
     }
     let name = args.files.input.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
     match name {
-        Some("-") | None => Err(Error::Misuse("--keep-name needs an IN with a name in UTF-8").into()),
+        Some("-") | None => Err(Error::Misuse(&"--keep-name needs an IN with a name in UTF-8").into()),
         Some(name) if is_filename(name)? => Ok(Some(name)),
         Some(name) => {
             note(format_args!(

@@ -148,13 +148,13 @@ impl Caller {
     }
 
     fn signer(&self) -> Result<&Identity> {
-        self.identity.as_deref().ok_or(Error::Misuse("the rule signs, and the client has no identity"))
+        self.identity.as_deref().ok_or(Error::Misuse(&"the rule signs, and the client has no identity"))
     }
 
     fn unlock(&self) -> Result<&dyn Unlock> {
         let identity = self.identity.as_deref().map(|identity| identity as &dyn Unlock);
         let keys = self.keys.as_deref().map(|keys| keys as &dyn Unlock);
-        keys.or(identity).ok_or(Error::Misuse("the rule opens, and the client has no identity"))
+        keys.or(identity).ok_or(Error::Misuse(&"the rule opens, and the client has no identity"))
     }
 
     fn sign(&self, head: &mut RequestHead, body: SignedBody<'_>, now: u64) -> Result<()> {
@@ -181,7 +181,7 @@ impl Caller {
     /// The key of what the service publishes.
     fn learn(&self, origin: &Origin, document: &[u8], now: u64) -> Result<KeyConfig> {
         let ServiceTrust::Pins(pins) = self.policy.trust(origin)? else {
-            return Err(Error::Misuse("the policy names no pins for this service"));
+            return Err(Error::Misuse(&"the policy names no pins for this service"));
         };
         let keys = TrustedKeys::verify(document, origin, pins, &self.seen, now);
         let keys = keys.inspect_err(|error| self.tell_no_keys(*error))?;
@@ -265,7 +265,7 @@ impl CallRequest {
             Ok(bytes) => {
                 self.body(bytes).change_head(|head| head.headers.set("content-type", "application/json"))
             }
-            Err(_) => Self { head: Err(Error::Misuse("the body cannot be written as JSON")), ..self },
+            Err(_) => Self { head: Err(Error::Misuse(&"the body cannot be written as JSON")), ..self },
         }
     }
 

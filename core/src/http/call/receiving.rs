@@ -119,7 +119,7 @@ impl Receiving {
 
 fn keep(piece: &[u8], kept: &mut Vec<u8>, limit: u64) -> Result<()> {
     if (kept.len() + piece.len()) as u64 > limit {
-        return Err(Error::TooLarge("a response"));
+        return Err(Error::TooLarge(&"a response"));
     }
     kept.extend_from_slice(piece);
     Ok(())

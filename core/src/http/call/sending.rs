@@ -125,7 +125,7 @@ pub(super) fn begin(caller: &Caller, request: CallRequest, now: u64) -> Result<S
             CallBody::Whole(body) => {
                 CallBody::Whole(it.seal(caller, &mut head, &body, recipients.as_deref())?)
             }
-            CallBody::Streamed => return Err(Error::Misuse("a sealed resource is sent as a whole")),
+            CallBody::Streamed => return Err(Error::Misuse(&"a sealed resource is sent as a whole")),
         };
         stored = Some(it);
     }
@@ -134,7 +134,7 @@ pub(super) fn begin(caller: &Caller, request: CallRequest, now: u64) -> Result<S
         (Some(carriage), body) => Exchanging::begin(asked, carriage, body, rule.idempotent, now),
         (None, CallBody::None) => asked.send_plain(Vec::new(), now),
         (None, CallBody::Whole(body)) => asked.send_plain(body, now),
-        (None, CallBody::Streamed) => Err(Error::Misuse("only an exchange has a streamed body")),
+        (None, CallBody::Streamed) => Err(Error::Misuse(&"only an exchange has a streamed body")),
     }
 }
 
@@ -166,7 +166,7 @@ impl Stored {
         recipients: Option<&[Recipient]>,
     ) -> Result<Vec<u8>> {
         let context =
-            self.context.as_ref().ok_or(Error::Misuse("give a request to a collection its context"))?;
+            self.context.as_ref().ok_or(Error::Misuse(&"give a request to a collection its context"))?;
         // What readers would refuse is not sent. Without a version it counts as 0 there.
         let signer = caller.signer()?;
         self.resource.check_version(&caller.seen, context, &signer.signer(), self.version.unwrap_or(0))?;
@@ -330,4 +330,4 @@ impl Exchanging {
 }
 
 const NO_SUCH_KEY: Error =
-    Error::InvalidKey("the service says that it has no such key: call again to fetch its keys");
+    Error::InvalidKey(&"the service says that it has no such key: call again to fetch its keys");

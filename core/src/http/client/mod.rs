@@ -225,14 +225,15 @@ impl RequestBuilder {
                 SendingBody::Whole(body) if body.is_empty() => None,
                 SendingBody::Whole(body) => Some(reqwest::Body::from(body)),
                 SendingBody::Streamed { front, sealer } => {
-                    let source = stream.take().ok_or(Error::Misuse("a stream is sent once"))?;
+                    let source = stream.take().ok_or(Error::Misuse(&"a stream is sent once"))?;
                     let sealing = SealingStream { source, sealer: Some(sealer), front };
                     Some(reqwest::Body::wrap_stream(sealing))
                 }
             };
-            let asked = reqwest::Url::parse(&head.target.url()).map_err(|_| Error::Malformed("not a URL"))?;
+            let asked =
+                reqwest::Url::parse(&head.target.url()).map_err(|_| Error::Malformed(&"not a URL"))?;
             let method = reqwest::Method::from_bytes(head.method.as_str().as_bytes())
-                .map_err(|_| Error::Malformed("a method"))?;
+                .map_err(|_| Error::Malformed(&"a method"))?;
             let mut request = client.http.request(method, asked.clone());
             for (name, value) in head.headers.iter() {
                 request = request.header(name, value);
@@ -242,7 +243,7 @@ impl RequestBuilder {
             }
             if let Some(deadline) = deadline {
                 let left = deadline.checked_duration_since(Instant::now());
-                request = request.timeout(left.ok_or(Error::Network("timed out"))?);
+                request = request.timeout(left.ok_or(Error::Network(&"timed out"))?);
             }
             let mut outer = request.send().await.map_err(network)?;
             let mut headers = Headers::new();
@@ -275,16 +276,16 @@ impl RequestBuilder {
 #[allow(clippy::needless_pass_by_value)]
 fn network(error: reqwest::Error) -> Error {
     if error.is_timeout() {
-        Error::Network("timed out")
+        Error::Network(&"timed out")
     } else if error.is_connect() {
-        Error::Network("no connection")
+        Error::Network(&"no connection")
     } else if error.is_body() || error.is_decode() {
-        Error::Network("the connection broke")
+        Error::Network(&"the connection broke")
     } else if error.is_builder() {
-        Error::Network("the request could not be sent")
+        Error::Network(&"the request could not be sent")
     } else {
         // The other side may have read all of it, and fallen over after it had done what was asked.
-        Error::Network("no answer came, and the request may have been carried out")
+        Error::Network(&"no answer came, and the request may have been carried out")
     }
 }
 
@@ -365,7 +366,7 @@ impl tower_service::Service<http::Request<Bytes>> for Client {
                 }
                 None => answer.bytes().await?.into(),
             };
-            response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))
+            response.body(body).map_err(|_| Error::Malformed(&"a response that HTTP does not take"))
         })
     }
 }

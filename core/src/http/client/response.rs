@@ -40,7 +40,7 @@ enum ResponseBody {
 
 impl Response {
     fn new(head: ResponseHead, body: ResponseBody, max_body: u64) -> Result<Self> {
-        let status = StatusCode::from_u16(head.status).map_err(|_| Error::Malformed("a status"))?;
+        let status = StatusCode::from_u16(head.status).map_err(|_| Error::Malformed(&"a status"))?;
         Ok(Self { status, head, body, signer: None, about: None, max_body })
     }
 
@@ -126,7 +126,7 @@ impl Response {
         let mut body = Vec::new();
         while let Some(piece) = self.chunk().await? {
             if (body.len() + piece.len()) as u64 > self.max_body {
-                return Err(Error::TooLarge("a response read as a whole: read it by chunks"));
+                return Err(Error::TooLarge(&"a response read as a whole: read it by chunks"));
             }
             if body.is_empty() {
                 body = piece;
@@ -142,7 +142,7 @@ impl Response {
     /// # Errors
     /// Those of [`Response::bytes`]; [`Error::Malformed`] if it is not UTF-8.
     pub async fn text(self) -> Result<String> {
-        String::from_utf8(self.bytes().await?).map_err(|_| Error::Malformed("the body is not UTF-8"))
+        String::from_utf8(self.bytes().await?).map_err(|_| Error::Malformed(&"the body is not UTF-8"))
     }
 
     /// The whole body, read as JSON.
@@ -151,7 +151,7 @@ impl Response {
     /// Those of [`Response::bytes`]; [`Error::Malformed`] if it is not JSON of this type.
     pub async fn json<T: serde::de::DeserializeOwned>(self) -> Result<T> {
         serde_json::from_slice(&self.bytes().await?)
-            .map_err(|_| Error::Malformed("the body is not JSON of this type"))
+            .map_err(|_| Error::Malformed(&"the body is not JSON of this type"))
     }
 
     /// The next authenticated piece of the body; `None` at its end. Under a streamed rule pieces come while they arrive, **before** the end
@@ -188,7 +188,7 @@ impl Response {
                     opening.finish(ready)?;
                 }
             },
-            ResponseBody::List(_) => Err(Error::Misuse("a list is read with into_list")),
+            ResponseBody::List(_) => Err(Error::Misuse(&"a list is read with into_list")),
             ResponseBody::Failed(error) => Err(*error),
         }
     }

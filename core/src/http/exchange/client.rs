@@ -129,7 +129,7 @@ impl<'a> RequestSealer<'a> {
         let bodyless =
             body.is_empty() && matches!(head.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "DELETE");
         if matches!(head.method.as_str(), "GET" | "HEAD") && !bodyless {
-            return Err(Error::Misuse("a GET or HEAD has no body"));
+            return Err(Error::Misuse(&"a GET or HEAD has no body"));
         }
         let in_field = bodyless && matches!(self.carriage, Carriage::InPlace(_));
         if !in_field {
@@ -172,7 +172,7 @@ impl<'a> RequestSealer<'a> {
             let parameter = if self.form == Form::Chunked { ";chunked" } else { "" };
             let value = write_binary(&sealed) + parameter;
             if value.len() > MAX_EXCHANGE_FIELD {
-                return Err(Error::TooLarge("a sealed request without a body has at most 6 KiB"));
+                return Err(Error::TooLarge(&"a sealed request without a body has at most 6 KiB"));
             }
             outer.headers.add(field::EXCHANGE, value)?;
             Vec::new()
@@ -190,7 +190,7 @@ impl<'a> RequestSealer<'a> {
     pub fn stream(mut self, head: RequestHead, now: u64) -> Result<(SealedHead, ResponseOpener)> {
         self.form = Form::Chunked;
         if matches!(head.method.as_str(), "GET" | "HEAD") {
-            return Err(Error::Misuse("a GET or HEAD has no body"));
+            return Err(Error::Misuse(&"a GET or HEAD has no body"));
         }
         let mode = self.mode();
         let inner = self.inner(head.clone(), mode, now)?;
@@ -230,7 +230,7 @@ impl<'a> RequestSealer<'a> {
                 let is_outer =
                     |name: &String| describes_message(name) || NEVER_EXPOSED.contains(&name.as_str());
                 if in_place.expose.iter().any(is_outer) {
-                    return Err(Error::Misuse("a field of the outer message's own cannot be exposed"));
+                    return Err(Error::Misuse(&"a field of the outer message's own cannot be exposed"));
                 }
                 let method = match inner.method.as_str() {
                     _ if mode == mode::IN_PLACE_POST => Method::new("POST")?,
@@ -426,7 +426,7 @@ impl ResponseStream {
             Opening::Nonce { .. } => {}
             Opening::Whole { sealed, .. } => {
                 if (sealed.len() + piece.len()) as u64 > max_sealed(self.max_body) {
-                    return Err(Error::TooLarge("a response"));
+                    return Err(Error::TooLarge(&"a response"));
                 }
                 sealed.extend_from_slice(piece);
             }
@@ -434,7 +434,7 @@ impl ResponseStream {
                 content.reserve(piece.len());
                 chunks.push(piece, |opened| self.reader.push(opened, content))?;
             }
-            Opening::Failed => return Err(Error::Misuse("the response has failed before")),
+            Opening::Failed => return Err(Error::Misuse(&"the response has failed before")),
         }
         self.state = state;
         Ok(())
@@ -456,7 +456,7 @@ impl ResponseStream {
                 self.reader.push(key.open_chunk(&[], &mut sealed)?, content)?;
             }
             Opening::Chunks(chunks) => chunks.finish(|opened| self.reader.push(opened, content))?,
-            Opening::Failed => return Err(Error::Misuse("the response has failed before")),
+            Opening::Failed => return Err(Error::Misuse(&"the response has failed before")),
         }
         self.reader.finish()?;
         Ok(self.reader.take_head())

@@ -60,7 +60,7 @@ pub(crate) fn max_sealed(max_body: u64) -> u64 {
 /// Refuses fields that only Sealwire writes.
 pub(crate) fn refuse_reserved(headers: &Headers) -> Result<()> {
     if headers.iter().any(|(name, _)| name.starts_with(field::RESERVED)) {
-        return Err(Error::Misuse("field names that begin with sealwire- are Sealwire's own"));
+        return Err(Error::Misuse(&"field names that begin with sealwire- are Sealwire's own"));
     }
     Ok(())
 }
@@ -77,5 +77,5 @@ pub(crate) fn read_binary(text: &str) -> Result<Vec<u8>> {
     let inner = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
     inner
         .and_then(|inner| Base64::decode_vec(inner).ok())
-        .ok_or(Error::Malformed("a field is not an sf-binary"))
+        .ok_or(Error::Malformed(&"a field is not an sf-binary"))
 }

@@ -143,10 +143,10 @@ impl ExchangeService {
         let (form, front) = match (in_field, in_body) {
             (None, None) => return Ok(Arrival::Plain),
             (None, Some(form)) => (form, Vec::new()),
-            (Some(_), Some(_)) => return Err(Error::Malformed("an exchange in a field and in the body")),
+            (Some(_), Some(_)) => return Err(Error::Malformed(&"an exchange in a field and in the body")),
             (Some(value), None) => {
                 if value.len() > MAX_EXCHANGE_FIELD {
-                    return Err(Error::TooLarge("an exchange field has at most 6 KiB"));
+                    return Err(Error::TooLarge(&"an exchange field has at most 6 KiB"));
                 }
                 match value.strip_suffix(";chunked") {
                     Some(value) => (Form::Chunked, read_binary(value)?),
@@ -156,11 +156,11 @@ impl ExchangeService {
         };
         let mut codings = outer.headers.all("content-encoding").chain(outer.headers.all("range"));
         if codings.next().is_some() {
-            return Err(Error::Malformed("an exchange with a content coding or a range"));
+            return Err(Error::Malformed(&"an exchange with a content coding or a range"));
         }
         let tunnel = self.tunnel_path.as_deref() == Some(outer.target.path());
         if tunnel && (in_field.is_some() || outer.method.as_str() != "POST") {
-            return Err(Error::Malformed("a tunnelled exchange is the body of a POST"));
+            return Err(Error::Malformed(&"a tunnelled exchange is the body of a POST"));
         }
         let opener = RequestOpener {
             outer: Outer {
@@ -270,7 +270,7 @@ enum State {
     Failed,
 }
 
-const OVER: Error = Error::Misuse("the request has failed or ended before");
+const OVER: Error = Error::Misuse(&"the request has failed or ended before");
 
 impl RequestOpener {
     /// Whether the exchange travels in a field, so that no body follows.
@@ -300,7 +300,7 @@ impl RequestOpener {
     ) -> Result<()> {
         if self.outer.in_field && !piece.is_empty() {
             self.state = State::Failed;
-            return Err(Error::Malformed("a body beside an exchange in a field"));
+            return Err(Error::Malformed(&"a body beside an exchange in a field"));
         }
         self.feed(service, piece, now, content)
     }
@@ -316,7 +316,7 @@ impl RequestOpener {
         // Also what is no content counts: zeros behind the message, chunks of one byte.
         self.received = self.received.saturating_add(piece.len() as u64);
         if self.received > service.max_body.saturating_mul(2).saturating_add(1024 * 1024) {
-            return Err(Error::TooLarge("a request"));
+            return Err(Error::TooLarge(&"a request"));
         }
         if let State::Head(mut arriving) = state {
             // The KEM works without the lock.
@@ -336,7 +336,7 @@ impl RequestOpener {
             State::Head(_) => {}
             State::Whole { sealed, .. } => {
                 if (sealed.len() + piece.len()) as u64 > max_sealed(service.max_body) {
-                    return Err(Error::TooLarge("a request"));
+                    return Err(Error::TooLarge(&"a request"));
                 }
                 sealed.extend_from_slice(piece);
             }
@@ -543,7 +543,7 @@ impl ResponseSealer {
     /// [`Error::Misuse`] if the request was in the whole form; [`Error::Unsupported`] if the system gives no randomness.
     pub fn stream(self, head: ResponseHead) -> Result<(SealedResponse, BodySealer)> {
         if self.form() == Form::Whole {
-            return Err(Error::Misuse("the response to a whole request is whole"));
+            return Err(Error::Misuse(&"the response to a whole request is whole"));
         }
         let mut outer = self.outer(&head)?;
         outer.headers.set("incremental", "?1")?;

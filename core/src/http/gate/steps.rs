@@ -75,7 +75,7 @@ impl Arriving {
         if let Incoming::Signed { body } = &self.incoming
             && (body.len() + piece.len()) as u64 > self.passing.gate.rules.max_body
         {
-            return Err(self.refuse(Error::TooLarge("a request's body")));
+            return Err(self.refuse(Error::TooLarge(&"a request's body")));
         }
         if let Some(check) = &mut self.check {
             check.push(piece).map_err(self.passing.refuse(Operation::Verify))?;

@@ -117,7 +117,7 @@ impl Body for PassingBody {
                 (Poll::Pending, Some(patience)) => {
                     let waiting = this.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
                     ready!(waiting.as_mut().poll(context));
-                    Some(Err(Error::Network("a body was too slow").into()))
+                    Some(Err(Error::Network(&"a body was too slow").into()))
                 }
             };
             let passed: Result<(), BoxError> = match frame {

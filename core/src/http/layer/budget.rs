@@ -36,7 +36,7 @@ impl Held {
 
     /// Takes memory for so many bytes more, or says that there is none.
     pub(super) fn take(&mut self, bytes: usize) -> Result<()> {
-        let bytes = u32::try_from(bytes).map_err(|_| Error::TooLarge("a request's body"))?;
+        let bytes = u32::try_from(bytes).map_err(|_| Error::TooLarge(&"a request's body"))?;
         for (share, held) in &mut self.0 {
             let taken = share.clone().try_acquire_many_owned(bytes);
             let taken = taken.map_err(|_| Error::Store(std::io::ErrorKind::ResourceBusy))?;
@@ -57,8 +57,8 @@ pub(super) async fn next_piece(
     loop {
         let frame = tokio::time::timeout_at(deadline, body.frame())
             .await
-            .map_err(|_| Error::Network("a body was too slow"))?;
-        match frame.transpose().map_err(|_| Error::Network("a body broke off"))? {
+            .map_err(|_| Error::Network(&"a body was too slow"))?;
+        match frame.transpose().map_err(|_| Error::Network(&"a body broke off"))? {
             None => return Ok(None),
             Some(frame) => {
                 if let Ok(data) = frame.into_data() {

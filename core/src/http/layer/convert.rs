@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 
 /// The request that the app gets.
 pub(super) fn inner_request(head: &RequestHead) -> Result<Request<()>> {
-    const UNFIT: Error = Error::Malformed("an inner request that HTTP does not take");
+    const UNFIT: Error = Error::Malformed(&"an inner request that HTTP does not take");
     let mut request = Request::builder().method(head.method.as_str()).uri(head.target.path_and_query());
     for (name, value) in head.headers.iter() {
         request = request.header(name, value);
@@ -17,7 +17,7 @@ pub(super) fn inner_request(head: &RequestHead) -> Result<Request<()>> {
 
 /// The fields that the app gets of a request that came without an exchange: those that were verified. A cookie that came in pieces is one.
 pub(super) fn verified_fields(head: &RequestHead) -> Result<HeaderMap> {
-    const UNFIT: Error = Error::Malformed("a field that HTTP does not take");
+    const UNFIT: Error = Error::Malformed(&"a field that HTTP does not take");
     let mut fields = HeaderMap::new();
     for (name, value) in head.headers.iter() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| UNFIT)?;
@@ -42,7 +42,7 @@ pub(super) fn outer_response(head: &ResponseHead, body: LayerBody) -> Result<Res
     for (name, value) in head.headers.iter() {
         response = response.header(name, value);
     }
-    response.body(body).map_err(|_| Error::Malformed("a response that HTTP does not take"))
+    response.body(body).map_err(|_| Error::Malformed(&"a response that HTTP does not take"))
 }
 
 /// Gives a response what every one gets: a `vary` more, the others in the place of the app's own.

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::json::{Reader, Value};
 
 const MAX_LIST: usize = 10_000;
-const MALFORMED: Error = Error::Malformed("a list is a JSON array of objects, each with an id of its own");
+const MALFORMED: Error = Error::Malformed(&"a list is a JSON array of objects, each with an id of its own");
 
 /// What counts of one object of a list.
 pub(crate) struct Entry {
@@ -24,7 +24,7 @@ impl ListShape {
             (entries.len() <= MAX_LIST).then_some(())
         });
         if entries.len() > MAX_LIST {
-            return Err(Error::TooLarge("a list has at most 10000 items"));
+            return Err(Error::TooLarge(&"a list has at most 10000 items"));
         }
         if read.is_none() || !json.is_over() {
             return Err(MALFORMED);

@@ -30,7 +30,7 @@ impl BodyProof {
             (false, None, None) => Ok(Self::None),
             (true, Some(_), None) => BodyDigest::read(headers).map(Self::Digest),
             (true, None, Some(beginning)) => read_beginning(beginning).map(Self::BeginsWith),
-            (true, Some(_), Some(_)) => Err(Error::Malformed("two proofs of one body")),
+            (true, Some(_), Some(_)) => Err(Error::Malformed(&"two proofs of one body")),
             (true, None, None) | (false, _, _) => Err(Error::Rejected),
         }
     }
@@ -40,9 +40,9 @@ impl BodyProof {
 pub(super) fn read_beginning(text: &str) -> Result<Vec<u8>> {
     let beginning = read_binary(text)?;
     match beginning.len() {
-        0..MIN_BEGINNING => Err(Error::Malformed("an exchange begins with 39 bytes at least")),
+        0..MIN_BEGINNING => Err(Error::Malformed(&"an exchange begins with 39 bytes at least")),
         MIN_BEGINNING..=MAX_BEGINNING => Ok(beginning),
-        _ => Err(Error::TooLarge("the beginning of an exchange has at most 2048 bytes")),
+        _ => Err(Error::TooLarge(&"the beginning of an exchange has at most 2048 bytes")),
     }
 }
 
@@ -56,7 +56,7 @@ pub struct BodyDigest {
 impl BodyDigest {
     fn read(headers: &Headers) -> Result<Self> {
         let digests = dictionary(headers, CONTENT_DIGEST)?;
-        let not_a_digest = Error::Malformed("a digest of another length or type");
+        let not_a_digest = Error::Malformed(&"a digest of another length or type");
         let sha256 =
             digests.find("sha-256").map(|found| byte_sequence(found).ok_or(not_a_digest)).transpose()?;
         let sha512 =

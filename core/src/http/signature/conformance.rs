@@ -189,7 +189,7 @@ fn parse(lines: &[&str], prefix: &str) -> Result<Value> {
         })
         .collect();
     if !prefix.is_empty() && members.len() != 1 {
-        return Err(Error::Malformed("more than the item"));
+        return Err(Error::Malformed(&"more than the item"));
     }
     Ok(members.into())
 }

@@ -16,9 +16,9 @@ const MAX_FIELD: usize = 8 * 1024;
 const MAX_COMPONENTS: usize = 32;
 
 const TOO_LARGE: Error =
-    Error::TooLarge("signature fields: 8 KiB, 8 labels, 32 components and 32 parameters");
+    Error::TooLarge(&"signature fields: 8 KiB, 8 labels, 32 components and 32 parameters");
 const NOT_A_SIGNATURE: Error =
-    Error::Malformed("Signature-Input and Signature are not what RFC 9421 describes");
+    Error::Malformed(&"Signature-Input and Signature are not what RFC 9421 describes");
 
 /// The dictionary that all fields of that name make together (RFC 9651 §4.2); empty if there is none.
 pub(super) fn dictionary(headers: &Headers, name: &str) -> Result<Dictionary> {
@@ -29,7 +29,7 @@ pub(super) fn dictionary(headers: &Headers, name: &str) -> Result<Dictionary> {
     Dictionary::parse(&text).map_err(|refused| match refused {
         Refused::TooLarge => TOO_LARGE,
         Refused::Malformed => {
-            Error::Malformed("a field is no dictionary of RFC 9651, or not in canonical form")
+            Error::Malformed(&"a field is no dictionary of RFC 9651, or not in canonical form")
         }
     })
 }
@@ -71,7 +71,7 @@ impl Input {
             let Member::List(list) = member else { return Err(NOT_A_SIGNATURE) };
             let input = Self(list);
             if wanted(&label, &input) && found.replace((label, input)).is_some() {
-                return Err(Error::Malformed("two signatures with the tag that one may have"));
+                return Err(Error::Malformed(&"two signatures with the tag that one may have"));
             }
         }
         let signatures = dictionary(headers, SIGNATURE)?;
@@ -101,10 +101,10 @@ impl Input {
         for item in &self.0.items {
             let name = read_string(&item.value).ok_or(NOT_A_SIGNATURE)?;
             if !item.parameters.is_empty() {
-                return Err(Error::Malformed("a covered component with parameters"));
+                return Err(Error::Malformed(&"a covered component with parameters"));
             }
             if names.contains(&name) {
-                return Err(Error::Malformed("a component is covered twice"));
+                return Err(Error::Malformed(&"a component is covered twice"));
             }
             names.push(name);
         }
@@ -148,14 +148,14 @@ fn component(head: &RequestHead, name: &str) -> Result<Vec<u8>> {
         "@path" => target.path().into(),
         "@query" => format!("?{}", target.query().unwrap_or_default()).into(),
         _ if name.starts_with('@') => {
-            return Err(Error::Malformed("a covered component that requests do not have"));
+            return Err(Error::Malformed(&"a covered component that requests do not have"));
         }
         _ if head.headers.all(name).next().is_none() => {
-            return Err(Error::Malformed("a covered field is missing"));
+            return Err(Error::Malformed(&"a covered field is missing"));
         }
         _ => combined(&head.headers, name),
     };
-    if value.is_ascii() { Ok(value) } else { Err(Error::Malformed("a covered field is not ASCII")) }
+    if value.is_ascii() { Ok(value) } else { Err(Error::Malformed(&"a covered field is not ASCII")) }
 }
 
 /// All values of a field as one (RFC 9421 §2.1). They have no white space around them, by their type.
@@ -164,13 +164,13 @@ fn combined(headers: &Headers, name: &str) -> Vec<u8> {
 }
 
 pub(super) fn string(text: &str) -> Result<String> {
-    write_string(text).ok_or(Error::Malformed("not ASCII, where a structured field has to be"))
+    write_string(text).ok_or(Error::Malformed(&"not ASCII, where a structured field has to be"))
 }
 
 pub(super) fn integer(number: u64) -> Result<String> {
     if number < 10_u64.pow(15) {
         Ok(number.to_string())
     } else {
-        Err(Error::Misuse("a time above 15 digits"))
+        Err(Error::Misuse(&"a time above 15 digits"))
     }
 }

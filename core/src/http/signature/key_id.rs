@@ -19,7 +19,7 @@ impl KeyId {
     /// [`Error::InvalidKey`] unless it is 43 characters of base64url, the last one canonical.
     pub fn parse(text: &str) -> Result<Self> {
         let bytes = from_text(text).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or(Error::InvalidKey("a key id is 43 characters of base64url"))
+        bytes.map(Self).ok_or(Error::InvalidKey(&"a key id is 43 characters of base64url"))
     }
 
     /// The 32 bytes of the thumbprint.

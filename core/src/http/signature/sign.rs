@@ -91,14 +91,14 @@ impl<'i> RequestSigner<'i> {
             SignedBody::Streamed => {
                 let beginning = signed.headers.text(EXCHANGE_HEAD)?;
                 read_beginning(
-                    beginning.ok_or(Error::Misuse("a streamed body without sealwire-exchange-head"))?,
+                    beginning.ok_or(Error::Misuse(&"a streamed body without sealwire-exchange-head"))?,
                 )?;
                 true
             }
         };
         if BodyProof::read(&signed.headers, has_body).is_err() {
             return Err(Error::Misuse(
-                "content-digest or sealwire-exchange-head, where the body has another kind",
+                &"content-digest or sealwire-exchange-head, where the body has another kind",
             ));
         }
         self.input(&signed, now)?.sign(&mut signed, LABEL, &self.identity.signing)?;
@@ -112,7 +112,7 @@ impl<'i> RequestSigner<'i> {
         let mut components = covered(&head.headers)?;
         for field in &self.cover {
             if matches!(field.as_str(), "signature" | "signature-input") {
-                return Err(Error::Misuse("a signature does not cover itself"));
+                return Err(Error::Misuse(&"a signature does not cover itself"));
             }
             if head.headers.all(field).next().is_some() && !components.contains(&field.as_str()) {
                 components.push(field);

@@ -77,7 +77,7 @@ impl OriginPolicy {
         let created = input.seconds("created")?.ok_or(Error::Rejected)?;
         let expires = input.seconds("expires")?.ok_or(Error::Rejected)?;
         let validity =
-            expires.checked_sub(created).ok_or(Error::Malformed("a signature expires before it is made"))?;
+            expires.checked_sub(created).ok_or(Error::Malformed(&"a signature expires before it is made"))?;
         let until = created.saturating_add(self.max_age).min(expires).saturating_add(self.clock_skew);
         let begins = created.saturating_sub(self.clock_skew);
         if validity <= self.max_validity && (begins..=until).contains(&now) {
@@ -231,12 +231,12 @@ pub struct OriginNonce {
 impl OriginNonce {
     fn new(key_id: KeyId, nonce: &str, (created, keep_until): (u64, u64)) -> Result<Self> {
         match nonce.len() {
-            0 => Err(Error::Malformed("an empty nonce")),
+            0 => Err(Error::Malformed(&"an empty nonce")),
             1..=MAX_NONCE => {
                 let id = sha256(&[label::ORIGIN_NONCE, key_id.as_bytes(), nonce.as_bytes()]);
                 Ok(Self { id, created, keep_until })
             }
-            _ => Err(Error::TooLarge("a nonce has at most 128 bytes")),
+            _ => Err(Error::TooLarge(&"a nonce has at most 128 bytes")),
         }
     }
 }
