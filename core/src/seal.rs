@@ -9,7 +9,6 @@ use crate::identity::{Recipients, Unlock, lock_all};
 use crate::opener::{Finished, Opener, SignedBy, Unlocked};
 use crate::sealer::{Begun, Sealer};
 use crate::suite::sha256;
-use std::collections::BTreeSet;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Seals `plaintext` to `recipients`, for `context`.
@@ -167,8 +166,9 @@ impl Sealer<'_> {
     /// # Errors
     /// Those of [`Sealer::seal`]; [`Error::Misuse`] if a name comes twice.
     pub fn seal_parts(&self, parts: &[(&str, &[u8])]) -> Result<SealedParts> {
-        let names: BTreeSet<&str> = parts.iter().map(|(name, _)| *name).collect();
-        if names.len() != parts.len() {
+        let mut names: Vec<&str> = parts.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        if !names.is_sorted_by(|name, next| name < next) {
             return Err(Error::Misuse(&"two parts have the same name"));
         }
         let longest = parts.iter().map(|(_, payload)| payload.len()).max().unwrap_or_default();

@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::secret::SecretBytes;
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -52,13 +51,13 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 /// # Ok::<(), sealwire::Error>(())
 /// ```
 #[derive(Default)]
-pub struct MemoryStore(Mutex<HashMap<String, SecretBytes>>);
+pub struct MemoryStore(Mutex<Names<SecretBytes>>);
 
 impl SecretStore for MemoryStore {
     fn save(&self, name: &str, secret: &SecretBytes) -> Result<()> {
         check_name(name)?;
         let copy = SecretBytes::new(secret.reveal().to_vec());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into(), copy);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).put(name, copy);
         Ok(())
     }
 
@@ -72,6 +71,37 @@ impl SecretStore for MemoryStore {
         check_name(name)?;
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
         Ok(())
+    }
+}
+
+/// Values by name, in the order of the names: nobody's choice of names makes it slow, and it is small beside a hash map.
+pub(crate) struct Names<V>(Vec<(String, V)>);
+
+impl<V> Default for Names<V> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<V> Names<V> {
+    pub(crate) fn get(&self, name: &str) -> Option<&V> {
+        self.0.get(self.place(name).ok()?).map(|(_, value)| value)
+    }
+
+    pub(crate) fn put(&mut self, name: &str, value: V) {
+        self.remove(name);
+        let (Ok(place) | Err(place)) = self.place(name);
+        self.0.insert(place, (name.into(), value));
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Ok(place) = self.place(name) {
+            self.0.remove(place);
+        }
+    }
+
+    fn place(&self, name: &str) -> std::result::Result<usize, usize> {
+        self.0.binary_search_by(|(known, _)| known.as_str().cmp(name))
     }
 }
 

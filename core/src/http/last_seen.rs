@@ -5,9 +5,8 @@ use crate::cbor::{self, Writer};
 use crate::error::{Error, Result};
 use crate::identity::{Fingerprint, Pin};
 use crate::secret::SecretBytes;
-use crate::store::SecretStore;
-use crate::suite::{Signer, label, sha256};
-use std::collections::HashMap;
+use crate::store::{Names, SecretStore};
+use crate::suite::{Signer, hex, label, sha256};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const MAX_PINS: u64 = 16;
@@ -30,7 +29,7 @@ const MAX_PINS: u64 = 16;
 pub struct LastSeen {
     store: Arc<dyn SecretStore + Send + Sync>,
     /// What this process has seen, whatever becomes of the store; also the lock under which the store is read and changed.
-    known: Arc<Mutex<HashMap<String, u64>>>,
+    known: Arc<Mutex<Names<u64>>>,
 }
 
 impl LastSeen {
@@ -69,7 +68,7 @@ impl LastSeen {
         self.advance_one(&mut known, &written_by(thing, writer), number)
     }
 
-    fn advance_one(&self, known: &mut HashMap<String, u64>, thing: &str, number: u64) -> Result<()> {
+    fn advance_one(&self, known: &mut Names<u64>, thing: &str, number: u64) -> Result<()> {
         let name = seen_name(thing);
         let (last, saved) = self.last(known, &name)?;
         if number < last {
@@ -78,7 +77,7 @@ impl LastSeen {
         if number != saved {
             self.store.save(&name, &SecretBytes::new(number.to_be_bytes().to_vec()))?;
         }
-        known.insert(name, number);
+        known.put(&name, number);
         Ok(())
     }
 
@@ -100,12 +99,12 @@ impl LastSeen {
     }
 
     /// The highest number of a name, and the one that the store has.
-    fn last(&self, known: &HashMap<String, u64>, name: &str) -> Result<(u64, u64)> {
+    fn last(&self, known: &Names<u64>, name: &str) -> Result<(u64, u64)> {
         let saved = self.store.load(name)?.map(|saved| read_number(&saved)).transpose()?.unwrap_or(0);
         Ok((known.get(name).map_or(saved, |last| saved.max(*last)), saved))
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<String, u64>> {
+    fn known(&self) -> MutexGuard<'_, Names<u64>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -197,7 +196,8 @@ fn origin_and_pins(origin: &Origin, own: &[Pin]) -> String {
 
 /// A name that every store takes.
 fn name_of(thing: &str) -> String {
-    sha256(&[label::LAST_SEEN, thing.as_bytes()]).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    let hash = sha256(&[label::LAST_SEEN, thing.as_bytes()]);
+    hex(hash.first_chunk::<16>().unwrap_or(&[0; 16]))
 }
 
 impl std::fmt::Debug for LastSeen {

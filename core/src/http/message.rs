@@ -209,7 +209,7 @@ impl Origin {
     /// [`Error::Malformed`] for anything else: a path, a user name, upper case, a default port.
     pub fn parse(text: &str) -> Result<Self> {
         let (scheme, authority) =
-            text.split_once("://").ok_or(Error::Malformed(&"an origin is scheme://host"))?;
+            split_scheme(text).ok_or(Error::Malformed(&"an origin is scheme://host"))?;
         if authority.contains(['/', '?', '#']) {
             return Err(Error::Malformed(&"an origin is scheme://host, without a slash or path at its end"));
         }
@@ -265,6 +265,12 @@ impl Origin {
     pub fn is_secure(&self) -> bool {
         self.scheme == "https"
     }
+}
+
+/// What stands before and behind `://`.
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once(':')?;
+    Some((scheme, rest.strip_prefix("//")?))
 }
 
 impl fmt::Display for Origin {
@@ -335,8 +341,10 @@ impl Target {
         }
         let query = path_and_query.find('?').map(|at| at + 1);
         let target = Self { origin, path: path_and_query.into(), query };
-        let dots =
-            |segment: &str| matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..");
+        let dots = |segment: &str| {
+            let segment = segment.to_ascii_lowercase();
+            matches!(segment.as_str(), "." | "%2e" | ".." | ".%2e" | "%2e." | "%2e%2e")
+        };
         if target.path().split('/').any(dots) {
             return Err(Error::Malformed(&"a path with . or .. in it"));
         }
@@ -350,7 +358,7 @@ impl Target {
     /// [`Error::Misuse`] for a URL with a user name or password, which would go into logs; [`Error::Malformed`] for what is no `http` or `https`
     /// URL in that form; those of [`Target::new`].
     pub fn parse(url: &str) -> Result<Self> {
-        let (scheme, rest) = url.split_once("://").ok_or(Error::Malformed(&"not a URL"))?;
+        let (scheme, rest) = split_scheme(url).ok_or(Error::Malformed(&"not a URL"))?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at_checked(end).ok_or(Error::Malformed(&"not a URL"))?;
         if authority.contains('@') {

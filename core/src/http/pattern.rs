@@ -135,7 +135,10 @@ pub(crate) fn is_ambiguous(path: &str) -> bool {
         let byte = encoded.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         byte.is_none_or(is_plain)
     });
-    path.contains(';') || path.contains("//") || encoded || path.split('/').any(trimmed)
+    path.contains(';')
+        || path.as_bytes().windows(2).any(|pair| pair == b"//")
+        || encoded
+        || path.split('/').any(trimmed)
 }
 
 /// RFC 3986 §2.1; `None` if it is not UTF-8 or a `%` stands alone.

@@ -14,7 +14,7 @@ use crate::identity::{Identity, Recipient, Recipients, Unlock, UnlockBudget};
 use crate::opener::{Expect, Opener, SignedBy};
 use crate::seal::Opened;
 use crate::sealer::Sealer;
-use crate::suite::Signer;
+use crate::suite::{Signer, hex};
 
 /// The media type of an envelope.
 pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.sealwire";
@@ -225,7 +225,7 @@ impl SealedResource {
 
 /// What a context's versions are remembered by.
 fn name_of(context: &SealContext) -> Result<String> {
-    Ok(context.digest()?.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&context.digest()?))
 }
 
 /// One item of a list.

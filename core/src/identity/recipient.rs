@@ -2,7 +2,7 @@
 
 use super::text::TextForm;
 use crate::error::{Error, Result};
-use crate::suite::{Kem, KemPublic, SIGNATURE_LEN, Signer, SigningKey, label, sha256};
+use crate::suite::{Kem, KemPublic, SIGNATURE_LEN, Signer, SigningKey, hex, label, sha256};
 use std::fmt;
 use std::str::FromStr;
 
@@ -156,11 +156,8 @@ impl Fingerprint {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (groups, _) = self.0.as_chunks::<2>();
-        groups
-            .iter()
-            .take(8)
-            .enumerate()
-            .try_for_each(|(i, [a, b])| write!(f, "{}{a:02x}{b:02x}", if i == 0 { "" } else { " " }))
+        let groups: Vec<String> = groups.iter().take(8).map(|group| hex(group)).collect();
+        f.write_str(&groups.join(" "))
     }
 }
 

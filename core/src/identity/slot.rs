@@ -6,6 +6,7 @@ use crate::cbor::{self, IntMap, Writer};
 use crate::error::{Error, Result};
 use crate::secret::Key;
 use crate::suite::{Kem, label, random_array, seal0, sha256};
+use std::sync::Arc;
 
 pub(crate) const MAX_SLOTS: usize = 1024;
 const MAX_ANONYMOUS: usize = 64;
@@ -67,12 +68,23 @@ pub struct Recipients<'a> {
     classical_allowed: bool,
 }
 
+/// What runs Argon2id when it comes to that. As a trait object, so that who seals to no passphrase has no Argon2 in their program.
+trait ForASlot: Sync {
+    fn for_a_slot(&self) -> Result<Arc<StretchedPassphrase>>;
+}
+
+impl ForASlot for Passphrase {
+    fn for_a_slot(&self) -> Result<Arc<StretchedPassphrase>> {
+        self.for_a_slot()
+    }
+}
+
 /// One reader.
 #[derive(Clone)]
 enum SealTo<'a> {
     Recipient(&'a Recipient),
     Anonymous(&'a Recipient),
-    Passphrase(&'a Passphrase),
+    Passphrase(&'a dyn ForASlot),
     Stretched(&'a StretchedPassphrase),
     Key(&'a SymmetricKey),
     Service(&'a dyn KeyService),

@@ -91,6 +91,11 @@ pub(crate) use with_ring::AeadKey;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use with_rustcrypto::AeadKey;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) use ::hpke::aead::ChaCha20Poly1305 as HpkeChaCha;
+#[cfg(target_arch = "wasm32")]
+pub(super) use with_rustcrypto::HpkeChaCha;
+
 impl AeadKey {
     /// Opens into `out`: false, and `out` zeroed, unless the tag is right and `out` is 16 bytes shorter than `sealed`.
     pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8], out: &mut [u8]) -> bool {
@@ -182,7 +187,9 @@ pub(super) mod with_ring {
 #[cfg(any(test, target_arch = "wasm32"))]
 pub(super) mod with_rustcrypto {
     use super::{Aead, HpkeAead, Key, TAG_LEN};
-    use aes_gcm::aead::{AeadInOut, KeyInit};
+    use aes_gcm::aead::consts::{U12, U16, U32};
+    use aes_gcm::aead::inout::InOutBuf;
+    use aes_gcm::aead::{self, AeadCore, AeadInOut, KeyInit, KeySizeUser, Nonce, Tag, TagPosition};
     use aes_gcm::{Aes128Gcm, Aes256Gcm};
     use libcrux_chacha20poly1305 as chacha;
     use zeroize::Zeroizing;
@@ -190,7 +197,70 @@ pub(super) mod with_rustcrypto {
     pub(crate) enum AeadKey {
         Aes128(Box<Aes128Gcm>),
         Aes(Box<Aes256Gcm>),
-        ChaCha(Zeroizing<[u8; 32]>),
+        ChaCha(ChaChaKey),
+    }
+
+    #[derive(Clone)]
+    pub(crate) struct ChaChaKey(Zeroizing<[u8; 32]>);
+
+    /// HPKE's ChaCha20-Poly1305: that of the `hpke` crate would be a second implementation in the module.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) struct HpkeChaCha;
+
+    #[cfg(target_arch = "wasm32")]
+    impl ::hpke::aead::Aead for HpkeChaCha {
+        type AeadImpl = ChaChaKey;
+        const AEAD_ID: u16 = 3;
+    }
+
+    impl KeySizeUser for ChaChaKey {
+        type KeySize = U32;
+    }
+
+    impl KeyInit for ChaChaKey {
+        fn new(key: &aead::Key<Self>) -> Self {
+            Self(Zeroizing::new((*key).into()))
+        }
+    }
+
+    impl AeadCore for ChaChaKey {
+        type NonceSize = U12;
+        type TagSize = U16;
+        const TAG_POSITION: TagPosition = TagPosition::Postfix;
+    }
+
+    /// HACL* works from one buffer into another.
+    impl AeadInOut for ChaChaKey {
+        fn encrypt_inout_detached(
+            &self,
+            nonce: &Nonce<Self>,
+            aad: &[u8],
+            mut buffer: InOutBuf<'_, '_, u8>,
+        ) -> aead::Result<Tag<Self>> {
+            let mut plaintext = buffer.get_in().to_vec();
+            let mut tag = [0; TAG_LEN];
+            let out = buffer.get_out();
+            let is_sealed =
+                chacha::encrypt_detached(&self.0, &plaintext, out, &mut tag, aad, nonce.as_ref()).is_ok();
+            // zeroize writes byte after byte in WASM: an eighth of the time that sealing takes.
+            plaintext.fill(0);
+            std::hint::black_box(&plaintext);
+            if is_sealed { Ok(tag.into()) } else { Err(aead::Error) }
+        }
+
+        fn decrypt_inout_detached(
+            &self,
+            nonce: &Nonce<Self>,
+            aad: &[u8],
+            mut buffer: InOutBuf<'_, '_, u8>,
+            tag: &Tag<Self>,
+        ) -> aead::Result<()> {
+            let sealed = buffer.get_in().to_vec();
+            let out = buffer.get_out();
+            chacha::decrypt_detached(&self.0, out, &sealed, tag.as_ref(), aad, nonce.as_ref())
+                .map(drop)
+                .map_err(|_| aead::Error)
+        }
     }
 
     impl AeadKey {
@@ -204,7 +274,7 @@ pub(super) mod with_rustcrypto {
             match aead {
                 HpkeAead::Aes128Gcm => Self::Aes128(Box::new(Aes128Gcm::new(first.into()))),
                 HpkeAead::Aes256Gcm => Self::Aes(Box::new(Aes256Gcm::new(key.expose().into()))),
-                HpkeAead::ChaCha20Poly1305 => Self::ChaCha(Zeroizing::new(*key.expose())),
+                HpkeAead::ChaCha20Poly1305 => Self::ChaCha(ChaChaKey(Zeroizing::new(*key.expose()))),
             }
         }
 
@@ -213,17 +283,7 @@ pub(super) mod with_rustcrypto {
             let tag = match self {
                 Self::Aes128(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
                 Self::Aes(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
-                Self::ChaCha(key) => {
-                    let mut plaintext = text.to_vec();
-                    let sealed = chacha::encrypt_detached(key, &plaintext, text, room, aad, &nonce);
-                    // zeroize writes byte after byte in WASM: an eighth of the time that sealing takes.
-                    plaintext.fill(0);
-                    std::hint::black_box(&plaintext);
-                    if sealed.is_err() {
-                        text.fill(0);
-                    }
-                    return;
-                }
+                Self::ChaCha(key) => key.encrypt_inout_detached(&nonce.into(), aad, (&mut *text).into()),
             };
             match tag {
                 Ok(tag) => room.copy_from_slice(&tag),
@@ -231,14 +291,13 @@ pub(super) mod with_rustcrypto {
             }
         }
 
-        /// ChaCha20-Poly1305 works from one buffer into another.
         pub(crate) fn seal_into(&self, nonce: [u8; 12], aad: &[u8], text: &[u8], sealed: &mut [u8]) {
             let Self::ChaCha(key) = self else {
                 sealed.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
                 return self.seal(nonce, aad, sealed);
             };
             let Some((out, room)) = sealed.split_last_chunk_mut::<TAG_LEN>() else { return };
-            if chacha::encrypt_detached(key, text, out, room, aad, &nonce).is_err() {
+            if chacha::encrypt_detached(&key.0, text, out, room, aad, &nonce).is_err() {
                 out.fill(0);
             }
         }
@@ -255,7 +314,7 @@ pub(super) mod with_rustcrypto {
                 out.copy_from_slice(text);
                 return self.open_in_place(nonce, aad, out, tag);
             };
-            let opened = chacha::decrypt_detached(key, out, text, tag, aad, &nonce).is_ok();
+            let opened = chacha::decrypt_detached(&key.0, out, text, tag, aad, &nonce).is_ok();
             if !opened {
                 out.fill(0);
             }
@@ -273,10 +332,7 @@ pub(super) mod with_rustcrypto {
             let opened = match self {
                 Self::Aes128(key) => key.decrypt_inout_detached(by_nonce, aad, inout, by_tag).is_ok(),
                 Self::Aes(key) => key.decrypt_inout_detached(by_nonce, aad, inout, by_tag).is_ok(),
-                Self::ChaCha(key) => {
-                    let sealed = text.to_vec();
-                    chacha::decrypt_detached(key, text, &sealed, tag, aad, &nonce).is_ok()
-                }
+                Self::ChaCha(key) => key.decrypt_inout_detached(by_nonce, aad, inout, by_tag).is_ok(),
             };
             if !opened {
                 text.fill(0);

@@ -1,9 +1,9 @@
 //! HPKE in base mode (RFC 9180) with the two KEMs of SPEC §4.
 
+use super::aead::HpkeChaCha;
 use super::random::{OsRng, random_key};
 use crate::error::{Error, Result};
 use crate::secret::Key;
-use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{X25519HkdfSha256, XWing};
 use hpke::{Deserializable, Kem as HpkeKem, OpModeR, OpModeS, Serializable};
@@ -94,13 +94,9 @@ impl KemPublic {
         fn seal<K: HpkeKem>(key: &Public<K>, info: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
             let failed = |_| Error::InvalidKey(&"the KEM refused the recipient's key");
             let mut rng = OsRng::default();
-            let (enc, mut context) = hpke::setup_sender_with_rng::<ChaCha20Poly1305, HkdfSha256, K>(
-                &OpModeS::Base,
-                key,
-                info,
-                &mut rng,
-            )
-            .map_err(failed)?;
+            let (enc, mut context) =
+                hpke::setup_sender_with_rng::<HpkeChaCha, HkdfSha256, K>(&OpModeS::Base, key, info, &mut rng)
+                    .map_err(failed)?;
             let ct = context.seal(plaintext, &[]).map_err(failed)?;
             rng.check()?;
             Ok((enc.to_bytes().to_vec(), ct))
@@ -183,7 +179,7 @@ fn open_base<K: HpkeKem>(
     ct: &[u8],
 ) -> Option<Vec<u8>> {
     let enc = <K as HpkeKem>::EncappedKey::from_bytes(enc).ok()?;
-    hpke::setup_receiver::<ChaCha20Poly1305, HkdfSha256, K>(&OpModeR::Base, key, &enc, info)
+    hpke::setup_receiver::<HpkeChaCha, HkdfSha256, K>(&OpModeR::Base, key, &enc, info)
         .ok()?
         .open(ct, aad)
         .ok()

@@ -22,7 +22,7 @@ pub(crate) use oblivious::{
 pub(crate) use random::scripted as scripted_random;
 pub(crate) use random::{random_array, random_key};
 pub use sign::Signer;
-pub(crate) use sign::{SIGNATURE_LEN, SigningKey};
+pub(crate) use sign::{SIGNATURE_LEN, SigningKey, hex};
 
 use crate::secret::Key;
 use hkdf::Hkdf;

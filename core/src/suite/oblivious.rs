@@ -1,13 +1,13 @@
 //! HPKE as Oblivious HTTP uses it (RFC 9458 §4): a context that seals a request, and a key for its response that is exported from it.
 
-use super::aead::AeadKey;
+use super::aead::{AeadKey, HpkeChaCha};
 use super::hpke::{KemPublic, KemSecret, Parsed};
 use super::random::OsRng;
 use super::{TAG_LEN, random_array};
 use crate::error::{Error, Result};
 use crate::secret::Key;
 use hkdf::Hkdf;
-use hpke::aead::{Aead as AeadTrait, AeadCtxR, AeadCtxS, AeadTag, AesGcm128, AesGcm256, ChaCha20Poly1305};
+use hpke::aead::{Aead as AeadTrait, AeadCtxR, AeadCtxS, AeadTag, AesGcm128, AesGcm256};
 use hpke::inout::InOutBuf;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{X25519HkdfSha256, XWing};
@@ -124,11 +124,11 @@ impl KemPublic {
         match (self, aead) {
             (Self::XWing(key), HpkeAead::Aes128Gcm) => start::<AesGcm128, XWing>(key, info),
             (Self::XWing(key), HpkeAead::Aes256Gcm) => start::<AesGcm256, XWing>(key, info),
-            (Self::XWing(key), HpkeAead::ChaCha20Poly1305) => start::<ChaCha20Poly1305, XWing>(key, info),
+            (Self::XWing(key), HpkeAead::ChaCha20Poly1305) => start::<HpkeChaCha, XWing>(key, info),
             (Self::X25519(key), HpkeAead::Aes128Gcm) => start::<AesGcm128, X25519HkdfSha256>(key, info),
             (Self::X25519(key), HpkeAead::Aes256Gcm) => start::<AesGcm256, X25519HkdfSha256>(key, info),
             (Self::X25519(key), HpkeAead::ChaCha20Poly1305) => {
-                start::<ChaCha20Poly1305, X25519HkdfSha256>(key, info)
+                start::<HpkeChaCha, X25519HkdfSha256>(key, info)
             }
         }
     }
@@ -157,9 +157,7 @@ impl KemSecret {
         match (self.parsed(), aead) {
             (Parsed::XWing(key), HpkeAead::Aes128Gcm) => start::<AesGcm128, XWing>(key, enc, info),
             (Parsed::XWing(key), HpkeAead::Aes256Gcm) => start::<AesGcm256, XWing>(key, enc, info),
-            (Parsed::XWing(key), HpkeAead::ChaCha20Poly1305) => {
-                start::<ChaCha20Poly1305, XWing>(key, enc, info)
-            }
+            (Parsed::XWing(key), HpkeAead::ChaCha20Poly1305) => start::<HpkeChaCha, XWing>(key, enc, info),
             (Parsed::X25519(key), HpkeAead::Aes128Gcm) => {
                 start::<AesGcm128, X25519HkdfSha256>(key, enc, info)
             }
@@ -167,7 +165,7 @@ impl KemSecret {
                 start::<AesGcm256, X25519HkdfSha256>(key, enc, info)
             }
             (Parsed::X25519(key), HpkeAead::ChaCha20Poly1305) => {
-                start::<ChaCha20Poly1305, X25519HkdfSha256>(key, enc, info)
+                start::<HpkeChaCha, X25519HkdfSha256>(key, enc, info)
             }
         }
     }
