@@ -1,8 +1,8 @@
-// `slim.mjs GLUE` takes out of GLUE/sealwire.js what this package never needs, so that bundlers leave out what an app does not call. Every step has to
-// find what it looks for: another version of wasm-bindgen needs another look.
+// `slim.mjs GLUE NAMES` takes out of a glue file what this package never needs, so that bundlers leave out what an app does not call, and gives imports and
+// exports the short names that wasm-opt says. Every step has to find what it looks for: another version of wasm-bindgen needs another look.
 import { readFileSync, writeFileSync } from "node:fs";
 
-const file = `${process.argv[2]}/sealwire.js`;
+const [, , file, names] = process.argv;
 let glue = readFileSync(file, "utf8");
 
 function replace(what, by) {
@@ -11,16 +11,46 @@ function replace(what, by) {
   if (glue === before) throw new Error(`the glue has no ${what}`);
 }
 
-// These keep every class in every bundle. The package frees its objects by hand.
-replace(/^if \(Symbol\.dispose\) .*\n/gm, "");
+if (/^export class /m.test(glue)) slimClasses();
+// Nothing schedules it: after a trap the package asks for a new instance by itself.
+replace(/^ +__wbg_call_guard\(\);\n/gm, "");
+replace(/^function __wbg_call_guard\(\) \{\n[^]*?^\}\n/gm, "");
+// The package hands in a compiled module, and does so once.
 replace(
-  /\(typeof FinalizationRegistry === 'undefined'\)\n.*\n {4}: new FinalizationRegistry\(\(\{ ptr, instance \}\) => \{\n.*__wbg_instance_id\) (.*);\n\}\);/g,
-  "/* @__PURE__ */ __wbg_registry((ptr) => $1);",
+  /^async function __wbg_load\([^]*^export \{.*\n/gm,
+  `export function initSync({ module }) {
+    return __wbg_finalize_init(new WebAssembly.Instance(module, __wbg_get_imports()), module);
+}
+
+export default async function (given) {
+    return (wasm ??= __wbg_finalize_init(await WebAssembly.instantiate(given.module_or_path, __wbg_get_imports()), given.module_or_path));
+}
+`,
 );
-// The same words a hundred times are the same function.
-replace(/if \(\(?(\w+)\)?\.__wbg_inst !== undefined && .* !== __wbg_instance_id\) \{\n.*\n +\}/g, "__wbg_fresh($1);");
-replace(/Object\.defineProperty\((\w+), '__wbg_inst', .*\n\s*(\w+)\.register\(\w+, \{ (?:ptr: )?(.*), instance: __wbg_instance_id \}, \w+\);/g, "__wbg_made($1, $3, $2);");
-glue += `
+
+const short = JSON.parse(readFileSync(names, "utf8"));
+for (const [, name, to] of short.imports) replace(new RegExp(`^( {8})${name.replaceAll("$", "\\$")}:`, "gm"), (_, indent) => `${indent}${to}:`);
+replace(/^ {8}".*_bg\.js": import0/gm, "        a: import0");
+const exported = new Map(short.exports);
+replace(/\bwasm\.(\w+)/g, (_, name) => {
+  if (!exported.has(name)) throw new Error(`the module has no ${name}`);
+  return `wasm.${exported.get(name)}`;
+});
+writeFileSync(file, glue);
+
+function slimClasses() {
+  // For engines without, which do not know the module's SIMD either.
+  replace(/^if \(!\('encodeInto' in cachedTextEncoder\)\) \{\n[^]*?^\}\n/gm, "");
+  // These keep every class in every bundle. The package frees its objects by hand.
+  replace(/^if \(Symbol\.dispose\) .*\n/gm, "");
+  replace(
+    /\(typeof FinalizationRegistry === 'undefined'\)\n.*\n {4}: new FinalizationRegistry\(\(\{ ptr, instance \}\) => \{\n.*__wbg_instance_id\) (.*);\n\}\);/g,
+    "/* @__PURE__ */ __wbg_registry((ptr) => $1);",
+  );
+  // The same words a hundred times are the same function.
+  replace(/if \(\(?(\w+)\)?\.__wbg_inst !== undefined && .* !== __wbg_instance_id\) \{\n.*\n +\}/g, "__wbg_fresh($1);");
+  replace(/Object\.defineProperty\((\w+), '__wbg_inst', .*\n\s*(\w+)\.register\(\w+, \{ (?:ptr: )?(.*), instance: __wbg_instance_id \}, \w+\);/g, "__wbg_made($1, $3, $2);");
+  glue += `
 function __wbg_registry(free) {
     const freed = ({ ptr, instance }) => {
         if (instance === __wbg_instance_id) free(ptr);
@@ -37,21 +67,4 @@ function __wbg_fresh(object) {
     if (object.__wbg_inst !== undefined && object.__wbg_inst !== __wbg_instance_id) throw new Error("an object of another instance");
 }
 `;
-// For engines without, which do not know the module's SIMD either.
-replace(/^if \(!\('encodeInto' in cachedTextEncoder\)\) \{\n[^]*?^\}\n/gm, "");
-// Nothing schedules it: after a trap the package asks for a new instance by itself.
-replace(/^ +__wbg_call_guard\(\);\n/gm, "");
-replace(/^function __wbg_call_guard\(\) \{\n[^]*?^\}\n/gm, "");
-// The package hands in a compiled module, and does so once.
-replace(
-  /^async function __wbg_load\([^]*^export \{.*\n/gm,
-  `export function initSync({ module }) {
-    return __wbg_finalize_init(new WebAssembly.Instance(module, __wbg_get_imports()), module);
 }
-
-export default async function (given) {
-    return (wasm ??= __wbg_finalize_init(await WebAssembly.instantiate(given.module_or_path, __wbg_get_imports()), given.module_or_path));
-}
-`,
-);
-writeFileSync(file, glue);

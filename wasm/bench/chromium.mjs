@@ -117,7 +117,7 @@ async function streamMemory(page, mebibytes, direction, options) {
     globalThis.memories = [];
     WebAssembly.instantiate = async (...given) => {
       const made = await instantiate(...given);
-      globalThis.memories.push((made.instance ?? made).exports.memory);
+      globalThis.memories.push(Object.values((made.instance ?? made).exports).find((exported) => exported instanceof WebAssembly.Memory));
       return made;
     };
   });

@@ -5,7 +5,7 @@
 import { equal, deepEqual, ok } from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, test as named } from "node:test";
 import { launch } from "../chromium.mjs";
 import { open, serve } from "./serve.mjs";
@@ -16,6 +16,7 @@ const tools = join(here, "node_modules", ".bin");
 const work = mkdtempSync(join(here, ".work-"));
 // Bundlers read the nearest one, and this package's own is not the projects'.
 writeFileSync(join(work, "tsconfig.json"), "{}\n");
+const MODULES = ["sealwire_bg.wasm", "argon_bg.wasm"];
 /** None may hang. */
 const test = (name, run) => named(name, { timeout: 60_000 }, run);
 let tarball;
@@ -180,14 +181,15 @@ test("the edge runtime: no files, no eval, nothing compiled while it runs", asyn
   // What Next does with `?module`: compiles it when the function is deployed, and hands it in.
   const module = { name: "module", setup: (build) => {
     build.onResolve({ filter: /\.wasm\?module$/ }, ({ path }) => ({ path, namespace: "module" }));
-    build.onLoad({ filter: /./, namespace: "module" }, () => ({ contents: "export default globalThis.__sealwire_module" }));
+    build.onLoad({ filter: /./, namespace: "module" }, ({ path }) => ({ contents: `export default globalThis.__modules["${basename(path, "?module")}"]` }));
   } };
   const { outputFiles } = await build({ entryPoints: [join(folder, "main.js")], bundle: true, write: false, format: "iife", conditions: ["edge-light"], plugins: [module] });
   const { EdgeRuntime } = await import("edge-runtime");
-  const wasm = readFileSync(join(folder, "node_modules", "sealwire", "dist", "esm", "glue", "sealwire_bg.wasm"));
+  const glue = join(folder, "node_modules", "sealwire", "dist", "esm", "glue");
+  const modules = Object.fromEntries(MODULES.map((name) => [name, new WebAssembly.Module(readFileSync(join(glue, name)))]));
   const runtime = new EdgeRuntime({
     codeGeneration: { strings: false, wasm: false },
-    extend: (context) => Object.assign(context, { __sealwire_module: new WebAssembly.Module(wasm) }),
+    extend: (context) => Object.assign(context, { __modules: modules }),
     initialCode: outputFiles[0].text,
   });
   const response = await runtime.dispatchFetch("https://edge.example/", { method: "POST", body: "Dear Bob" });
@@ -197,15 +199,15 @@ test("the edge runtime: no files, no eval, nothing compiled while it runs", asyn
 test("Cloudflare's workerd", async () => {
   const folder = project("workerd");
   const { build } = await import("esbuild");
-  const wasm = { name: "wasm", setup: (build) => build.onResolve({ filter: /\.wasm$/ }, () => ({ path: "./sealwire_bg.wasm", external: true })) };
+  const wasm = { name: "wasm", setup: (build) => build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: `./${basename(path)}`, external: true })) };
   const { outputFiles } = await build({ entryPoints: [join(folder, "main.js")], bundle: true, write: false, format: "esm", conditions: ["workerd", "worker"], plugins: [wasm] });
   const { Miniflare } = await import("miniflare");
-  const glue = join(folder, "node_modules", "sealwire", "dist", "esm", "glue", "sealwire_bg.wasm");
+  const glue = join(folder, "node_modules", "sealwire", "dist", "esm", "glue");
   const runtime = new Miniflare({
     compatibilityDate: "2026-07-01",
     modules: [
       { type: "ESModule", path: "main.js", contents: outputFiles[0].text },
-      { type: "CompiledWasm", path: "sealwire_bg.wasm", contents: readFileSync(glue) },
+      ...MODULES.map((path) => ({ type: "CompiledWasm", path, contents: readFileSync(join(glue, path)) })),
     ],
   });
   try {

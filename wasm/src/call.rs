@@ -48,11 +48,10 @@ impl Policy {
         Ok(())
     }
 
-    pub fn rule(&mut self, rule: &Rule) {
-        let resource = rule.resource.clone().map(|resource| resource.to(&rule.recipients));
-        let rule = rule.rule.clone();
+    pub fn rule(&mut self, rule: Rule) {
+        let Rule { rule, resource, recipients } = rule;
         self.0 = take(&mut self.0).rule(match resource {
-            Some(resource) => rule.seal(resource),
+            Some(resource) => rule.seal(resource.to(&recipients)),
             None => rule,
         });
     }

@@ -112,22 +112,11 @@ impl Passphrase {
     #[wasm_bindgen(constructor)]
     pub fn new(text: String, memory: Option<u32>, passes: Option<u32>, lanes: Option<u32>) -> Result<Self> {
         let text = Zeroizing::new(text);
-        let passphrase = with_costs(sealwire::Passphrase::new(&text)?, memory, passes, lanes)?;
-        let costs = memory.zip(passes).zip(lanes).map(|((memory, passes), lanes)| [memory, passes, lanes]);
-        Ok(Self(Arc::new(passphrase), costs))
-    }
-}
-
-/// The default costs, unless all three are given.
-pub(crate) fn with_costs(
-    passphrase: sealwire::Passphrase,
-    memory: Option<u32>,
-    passes: Option<u32>,
-    lanes: Option<u32>,
-) -> sealwire::Result<sealwire::Passphrase> {
-    match (memory, passes, lanes) {
-        (Some(memory), Some(passes), Some(lanes)) => passphrase.costs(memory, passes, lanes),
-        _ => Ok(passphrase),
+        let passphrase = sealwire::Passphrase::new(&text)?;
+        let Some(((memory, passes), lanes)) = memory.zip(passes).zip(lanes) else {
+            return Ok(Self(Arc::new(passphrase), None));
+        };
+        Ok(Self(Arc::new(passphrase.costs(memory, passes, lanes)?), Some([memory, passes, lanes])))
     }
 }
 
@@ -172,10 +161,6 @@ impl Keyring {
 
     pub fn identity(&mut self, identity: &Identity) {
         self.and(&identity.0);
-    }
-
-    pub fn passphrase(&mut self, passphrase: &Passphrase) {
-        self.and(&passphrase.0);
     }
 
     pub fn key(&mut self, key: &SymmetricKey) {

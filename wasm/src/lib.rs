@@ -15,3 +15,7 @@ mod traps;
 mod unlock;
 #[cfg(feature = "server")]
 mod verify;
+
+/// A third of the size of the standard library's.
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();

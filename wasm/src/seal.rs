@@ -1,7 +1,7 @@
 //! seal, open, rewrap, reseal, inspect. Options arrive one call each; the TypeScript has made them of an object.
 
 use crate::error::Result;
-use crate::keys::{Identity, Keyring, Passphrase, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
+use crate::keys::{Identity, Keyring, Recipient, SymmetricKey, aead_name, aead_named, kem_name};
 use crate::outside::OpenOutside;
 use js_sys::{Array, Function, Uint8Array};
 use sealwire::{
@@ -57,7 +57,6 @@ pub struct Sealing {
 enum Reader {
     Recipient(Arc<sealwire::Recipient>),
     Anonymous(Arc<sealwire::Recipient>),
-    Passphrase(Arc<sealwire::Passphrase>),
     Stretched(sealwire::StretchedPassphrase),
     Key(Arc<sealwire::SymmetricKey>),
     Service(Service),
@@ -110,10 +109,6 @@ impl Sealing {
 
     pub fn anonymous(&mut self, recipient: &Recipient) {
         self.readers.push(Reader::Anonymous(Arc::clone(&recipient.0)));
-    }
-
-    pub fn passphrase(&mut self, passphrase: &Passphrase) {
-        self.readers.push(Reader::Passphrase(Arc::clone(&passphrase.0)));
     }
 
     /// A passphrase that was stretched elsewhere.
@@ -225,7 +220,6 @@ impl Sealing {
         let recipients = self.readers.iter().fold(Recipients::new(), |all, reader| match reader {
             Reader::Recipient(recipient) => all.recipient(recipient),
             Reader::Anonymous(recipient) => all.anonymous(recipient),
-            Reader::Passphrase(passphrase) => all.passphrase(passphrase),
             Reader::Stretched(passphrase) => all.stretched(passphrase),
             Reader::Key(key) => all.key(key),
             Reader::Service(service) => all.service(service),

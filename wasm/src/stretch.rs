@@ -1,34 +1,14 @@
-//! Argon2 in another instance, whose memory is given back: what it is asked for here, and how it answers there.
+//! Argon2 runs in another module, in instances whose memory is given back: what it is asked for, and what is made of the answers.
 
 use crate::error::Result;
-use crate::keys::{Keyring, Passphrase, with_costs};
-use js_sys::{Array, Uint8Array};
+use crate::keys::{Keyring, Passphrase};
+use js_sys::{Array, Function, Uint8Array};
 use sealwire::{Candidate, Error, SlotKind, StretchedPassphrase, Unlock, UnlockBudget, UnlockRequest};
+use std::io::ErrorKind;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 use zeroize::Zeroizing;
-
-/// Runs Argon2id, with a fresh salt if none is given. 60 bytes, to be wiped by who asked.
-#[wasm_bindgen]
-pub fn stretch(
-    text: Vec<u8>,
-    memory: Option<u32>,
-    passes: Option<u32>,
-    lanes: Option<u32>,
-    salt: Option<Vec<u8>>,
-) -> Result<Uint8Array> {
-    let text = Zeroizing::new(text);
-    let text = std::str::from_utf8(&text).map_err(|_| Error::Misuse(&"a passphrase is UTF-8"))?;
-    let passphrase = with_costs(sealwire::Passphrase::new(text)?, memory, passes, lanes)?;
-    let stretched = match salt {
-        None => passphrase.stretch()?,
-        Some(salt) => {
-            passphrase.stretch_with(&salt.try_into().map_err(|_| Error::Misuse(&"a salt has 16 bytes"))?)?
-        }
-    };
-    Ok(Uint8Array::from(stretched.reveal().reveal()))
-}
 
 /// What one open has of its passphrases: what was stretched elsewhere, and what is missing.
 #[wasm_bindgen]
@@ -42,7 +22,6 @@ struct Known {
 }
 
 /// A passphrase, as a slot wants it stretched.
-#[derive(Clone)]
 struct Wanted {
     passphrase: Arc<sealwire::Passphrase>,
     salt: [u8; 16],
@@ -50,6 +29,26 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// `None` for a slot of another kind. Spends as if it ran here: the limit is one for all.
+    fn by(
+        passphrase: &Arc<sealwire::Passphrase>,
+        request: &UnlockRequest<'_>,
+        budget: &mut UnlockBudget,
+    ) -> sealwire::Result<Option<Self>> {
+        let SlotKind::Passphrase { salt, memory, passes, lanes, .. } = *request.kind() else {
+            return Ok(None);
+        };
+        budget.spend_argon2()?;
+        let passphrase = Arc::clone(passphrase);
+        Ok(Some(Self { passphrase, salt: *salt, costs: [memory, passes, lanes] }))
+    }
+
+    fn arguments(&self) -> Array {
+        let [memory, passes, lanes] = self.costs.map(JsValue::from);
+        let text = Uint8Array::from(self.passphrase.reveal().reveal());
+        Array::of5(&text, &memory, &passes, &lanes, &Uint8Array::from(self.salt.as_slice()))
+    }
+
     fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.passphrase, &other.passphrase)
             && self.salt == other.salt
@@ -66,11 +65,7 @@ impl Stretches {
 
     /// What the last try lacked first, as `[text, memory, passes, lanes, salt]`; the text to be wiped by who asked.
     pub fn wanted(&self) -> Option<Array> {
-        let Wanted { passphrase, salt, costs: [memory, passes, lanes] } =
-            self.known(|known| known.wanted.clone())?;
-        let salt = Uint8Array::from(salt.as_slice());
-        let text = Uint8Array::from(passphrase.reveal().reveal());
-        Some(Array::of5(&text, &memory.into(), &passes.into(), &lanes.into(), &salt))
+        self.known(|known| known.wanted.as_ref().map(Wanted::arguments))
     }
 
     /// Takes what was wanted.
@@ -107,6 +102,32 @@ impl Keyring {
         let key = Elsewhere { passphrase: Arc::clone(&passphrase.0), known: Arc::clone(&stretches.0) };
         self.0 = std::mem::take(&mut self.0).and(key);
     }
+
+    /// A passphrase for where nobody can wait: `stretch` makes 60 bytes of [`Stretches::wanted`], at once.
+    pub fn passphrase(&mut self, passphrase: &Passphrase, stretch: Function) {
+        let key = AtOnce { passphrase: Arc::clone(&passphrase.0), stretch };
+        self.0 = std::mem::take(&mut self.0).and(key);
+    }
+}
+
+struct AtOnce {
+    passphrase: Arc<sealwire::Passphrase>,
+    stretch: Function,
+}
+
+impl Unlock for AtOnce {
+    fn unlock(
+        &self,
+        request: &UnlockRequest<'_>,
+        budget: &mut UnlockBudget,
+    ) -> sealwire::Result<Option<Candidate>> {
+        let Some(wanted) = Wanted::by(&self.passphrase, request, budget)? else { return Ok(None) };
+        let stretched = self.stretch.call1(&JsValue::UNDEFINED, &wanted.arguments());
+        // With costs in their limits there is one reason not to.
+        let stretched = stretched.map_err(|_| Error::Store(ErrorKind::OutOfMemory))?;
+        let stretched = Zeroizing::new(Uint8Array::new(&stretched).to_vec());
+        StretchedPassphrase::from_bytes(&stretched)?.unlock(request, budget)
+    }
 }
 
 struct Elsewhere {
@@ -115,18 +136,12 @@ struct Elsewhere {
 }
 
 impl Unlock for Elsewhere {
-    /// Spends as if it ran here: the limit is one for all.
     fn unlock(
         &self,
         request: &UnlockRequest<'_>,
         budget: &mut UnlockBudget,
     ) -> sealwire::Result<Option<Candidate>> {
-        let SlotKind::Passphrase { salt, memory, passes, lanes, .. } = *request.kind() else {
-            return Ok(None);
-        };
-        budget.spend_argon2()?;
-        let wanted =
-            Wanted { passphrase: Arc::clone(&self.passphrase), salt: *salt, costs: [memory, passes, lanes] };
+        let Some(wanted) = Wanted::by(&self.passphrase, request, budget)? else { return Ok(None) };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, stretched)) = known.stretched.iter().find(|(known, _)| known.is(&wanted)) {
             return stretched.unlock(request, budget);

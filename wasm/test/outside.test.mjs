@@ -5,8 +5,10 @@ import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
 import * as node from "../dist/esm/node.js";
 import * as nodeOutside from "../dist/esm/outside.js";
+import * as nodeStretch from "../dist/esm/stretch.js";
 import * as web from "../dist/web/inline.js";
 import * as webOutside from "../dist/web/outside.js";
+import * as webStretch from "../dist/web/stretch.js";
 
 const CHUNK = 16_384;
 const payloadOf = (length) => Uint8Array.from({ length }, (_, i) => i % 251);
@@ -17,7 +19,8 @@ const sharedOf = (bytes) => {
   return shared;
 };
 
-for (const [platform, sealwire, { openOutside }] of [["Node", node, nodeOutside], ["WebCrypto", web, webOutside]]) {
+for (const [platform, sealwire, outside] of [["Node", node, { ...nodeOutside, ...nodeStretch }], ["WebCrypto", web, { ...webOutside, ...webStretch }]]) {
+  const openOutside = (envelope, keys, of, options) => outside.unlocking(keys, (keys) => outside.openOutside(envelope, keys, of, options));
   const {
     Identity, Keyring, Passphrase, SealContext, SealedBlob, SealwireError, Signer, SymmetricKey,
     inspect, open, openStream, reseal, seal, sealStream,

@@ -71,7 +71,7 @@ test("a stranger's body is not waited for, and none that is not proved passes", 
 
 test("a large body is hashed where it is, and the module does without WebCrypto", async (t) => {
   const body = new Uint8Array(32 << 20).fill(7);
-  const memory = async () => (await init()).memory.buffer.byteLength;
+  const memory = async () => Object.values(await init()).find((exported) => exported instanceof WebAssembly.Memory).buffer.byteLength;
   const digest = `sha-256=:${createHash("sha256").update(body).digest("base64")}:`;
   const signed = () => signRequest(new Request(`${origin}/x`, { method: "PUT", body }), alice);
   const verifies = async (request) => (await verifyRequest(request, alice.signer, { origin, maxBody: body.length })).verifiedBody;

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { Identity, Recipient, SealContext, SealedBlob, SealwireError, open, openStream, seal, sealStream } from "../dist-traps/esm/node.js";
-import { glue, run } from "../dist-traps/esm/module.js";
+import * as glue from "../dist-traps/esm/glue/sealwire.js";
+import { run } from "../dist-traps/esm/module.js";
 
 const context = new SealContext("notes", "17");
 const refused = (code) => (error) => error instanceof SealwireError && error.code === code;

@@ -2,7 +2,8 @@ import { type Bytes, CHUNK, Chunks, SEALED_CHUNK, isFixed, textLength } from "./
 import { type SealContext, bytes, chosen, unsigned } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { Held, call, glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, run, scoped } from "./module.js";
 import { type About, OPENING, type OpenOptions, type RawAbout, aboutOf, rawOpening } from "./seal.js";
 import { unlessAborted } from "./passing.js";
 import { PIECE } from "./stream.js";

@@ -1,7 +1,8 @@
 // The chunks of one body (SPEC §7), encrypted and decrypted by what is fastest for their AEAD: the platform where it can, else the module.
 
 import { SealwireError, misuse } from "./error.js";
-import { Held, call, glue } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call } from "./module.js";
 import type { Aead } from "./seal.js";
 
 export const CHUNK = 16 * 1024;

@@ -1,5 +1,5 @@
 import { misuse } from "./error.js";
-import { glue } from "./module.js";
+import * as glue from "./glue/sealwire.js";
 
 /**
  * One field of a {@link SealContext}: text, an unsigned integer (`number` up to `Number.MAX_SAFE_INTEGER`, or `bigint` below 2^64), or

@@ -3,7 +3,8 @@
 import { type SealContext, bytes, chosen, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { run, scoped } from "./module.js";
 import {
   BODY_HEAD, MAX_RESEALED, type Opened, type OpenOptions, type Plaintext, type Readers, type Recipients, SEALING, type Sealed, type SealOptions, frontOf,
   isService, listOf, open, payloadOf, rawSealing, serving,

@@ -2,11 +2,13 @@ import { type SealContext, bare, bytes, chosen, listed, rawContext, unsigned } f
 import { type ErrorCode, SealwireError, misuse, tell } from "./error.js";
 import { type Identity, type Unlock, rawIdentity, rawKeyring } from "./keys.js";
 import { LastSeen, type LastSeenStore } from "./last_seen.js";
-import { Held, call, glue, load } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, load } from "./module.js";
 import { passing, unlessAborted } from "./passing.js";
 import { type Policy, chosenPolicy, rawPolicy, rawReader } from "./policy.js";
 import { type Recipient, type Signer, makeSigner } from "./recipient.js";
 import { type About, type Opened, OpenedPayload, type RawAbout, aboutOf } from "./seal.js";
+import { type StretchNow, stretchingNow } from "./stretch.js";
 
 /** What {@link sealedFetch} calls with, beside the policy. */
 export interface SealedFetchOptions {
@@ -140,7 +142,11 @@ export function sealedFetch(policy: Policy, options: SealedFetchOptions = {}): S
       const body = uploads ? undefined : await asked.unlessAborted(asked.wholeBody(given, maxBody));
       asked.signal.throwIfAborted();
       // After a trap there is a new instance, and the policy has to get there.
-      if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody)));
+      if (calls === undefined || !calls.isAlive) {
+        const stretchNow = await stretchingNow(options.keys);
+        // Unless another call was faster.
+        if (calls === undefined || !calls.isAlive) calls = call(() => new Held(rawCalls(policy, options, maxBody, stretchNow)));
+      }
       return await asked.unlessAborted(new Driver(calls, options, asked).respond(body, uploads));
     } catch (thrown) {
       throw asked.failed(thrown);
@@ -173,10 +179,10 @@ function sealwireOf(init: object | null | undefined): CallOptions | undefined {
   return own ? (init as { sealwire?: CallOptions } | undefined)?.sealwire : undefined;
 }
 
-function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number): glue.Calls {
+function rawCalls(policy: Policy, options: SealedFetchOptions, maxBody: number, stretchNow: StretchNow | undefined): glue.Calls {
   const raw = new glue.Calls(rawPolicy(policy), BigInt(maxBody));
   if (options.identity !== undefined) raw.identity(rawIdentity(options.identity));
-  if (options.keys !== undefined) raw.keys(rawKeyring(options.keys));
+  if (options.keys !== undefined) raw.keys(rawKeyring(options.keys, stretchNow));
   return raw;
 }
 

@@ -1,6 +1,7 @@
 import { bytes } from "./context.js";
 import { type ContentKey, type Unlock, makeContentKey, rawKeyring } from "./keys.js";
-import { call, glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { call, run, scoped } from "./module.js";
 import type { Kem } from "./recipient.js";
 import { type Aead, type Metadata, type RawMetadata, type Sealed, frontOf, metadataOf } from "./seal.js";
 import { unlocking } from "./stretch.js";

@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { misuse } from "./error.js";
-import { Held, call, glue, run } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, run } from "./module.js";
 import { bytes as bytesOf, chosen, textual, wellFormed } from "./context.js";
 import type { SecretStore } from "./stores/store.js";
 import { type Kem, type Recipient, type Signer, makeRecipient } from "./recipient.js";
@@ -118,7 +119,7 @@ export class Identity {
  * A passphrase: 1 to 1024 bytes of UTF-8, taken as they are, without Unicode normalisation. Sealing uses Argon2id with 64 MiB, 3 passes
  * and 4 lanes (RFC 9106 §4, second recommendation). It runs in a worker that ends afterwards, so that its memory comes back; where there
  * is none (a service worker, an edge runtime, the entry with the module inside, a policy without `worker-src 'self'`) in the calling
- * thread, whose memory stays that large. Source: SPEC §4.
+ * thread, which does nothing else meanwhile. Source: SPEC §4.
  */
 export class Passphrase {
   readonly #held: Held<glue.Passphrase>;
@@ -269,13 +270,13 @@ export type Key = Identity | Passphrase | SymmetricKey | ContentKey;
 /** Keys that may open an envelope. */
 export type Unlock = Key | Keyring;
 
-/** The keys inside the module, as one. */
-export function rawKeyring(keys: Unlock): glue.Keyring {
+/** The keys inside the module, as one. `stretchNow` is for passphrases of which nobody waits to be told that they are wanted. */
+export function rawKeyring(keys: Unlock, stretchNow?: (wanted: never) => Uint8Array): glue.Keyring {
   const raw = new glue.Keyring();
   for (const key of keys instanceof Keyring ? keys.keys : [keys]) {
     if (key instanceof Identity) raw.identity(rawIdentity(key));
     else if (key instanceof Passphrase && keys instanceof StretchingKeyring) raw.stretched(rawPassphrase(key), keys.stretches.object);
-    else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key));
+    else if (key instanceof Passphrase) raw.passphrase(rawPassphrase(key), stretchNow as (wanted: never) => Uint8Array);
     else if (key instanceof SymmetricKey) raw.key(rawKey(key));
     else if (key instanceof ContentKey) raw.contentKey(rawContentKey(key));
     else throw misuse("keys are an Identity, a Passphrase, a SymmetricKey, a ContentKey or a Keyring of several, of this copy of the package");

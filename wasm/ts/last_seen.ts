@@ -1,6 +1,7 @@
 import { bytes } from "./context.js";
 import { SealwireError } from "./error.js";
-import { type Held, call, type glue } from "./module.js";
+import type * as glue from "./glue/sealwire.js";
+import { type Held, call } from "./module.js";
 
 /**
  * Where what was seen is kept: one of this package's key stores, or your own. Names have 1 to 64 characters of `a-z 0-9 . _ -`.

@@ -1,16 +1,13 @@
 // The one place that holds the WASM instance: it loads it on the first call, and replaces it after a trap.
 
-import init, * as glue from "./glue/sealwire.js";
+import init, { __wbg_reset_state } from "./glue/sealwire.js";
 import { type ErrorCode, SealwireError } from "./error.js";
-
-export { glue };
 
 /** Where an entry file finds the module. */
 export type Source = () => Promise<WebAssembly.Module> | WebAssembly.Module;
 
 let source: Source | undefined;
 let loading: Promise<unknown> | undefined;
-let module: WebAssembly.Module | undefined;
 /** Counts the instances: an object knows in which one it lives. */
 let generation = 0;
 /** A trap leaves an instance in which nothing may be called any more. */
@@ -35,27 +32,24 @@ export async function load(): Promise<void> {
   } catch (cause) {
     // Unless another call tries again already: of two at once the later one would take the module away below the other's keys.
     if (loading === mine) loading = undefined;
-    throw new SealwireError("Network", "network failed: the WASM module cannot be loaded; the README's \"Where the module is\" has what bundlers and policies need", { cause });
+    throw unloadable(cause);
   }
 }
 
 async function start(): Promise<void> {
   if (source === undefined) throw new Error("no entry file was loaded");
-  module = await source();
-  await init({ module_or_path: module });
+  await init({ module_or_path: await source() });
 }
 
-/** The module, for an instance elsewhere. */
-export async function compiled(): Promise<WebAssembly.Module> {
-  await load();
-  return module as WebAssembly.Module;
+export function unloadable(cause: unknown): SealwireError {
+  return new SealwireError("Network", "network failed: the WASM module cannot be loaded; the README's \"Where the module is\" has what bundlers and policies need", { cause });
 }
 
 /** Runs `operation` in a module that was loaded before. Every call into the module goes through here. */
 export function call<T>(operation: () => T): T {
   try {
     if (trapped) {
-      glue.__wbg_reset_state();
+      __wbg_reset_state();
       trapped = false;
     }
     return operation();

@@ -1,15 +1,17 @@
-// The entry for Node: the module is a file beside this one.
+// The entry for Node: modules are files beside this one.
 
 import { createCipheriv, createDecipheriv, getCipherInfo } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { Worker } from "node:worker_threads";
 import { cipherWith } from "./chunks.js";
 import { loadFrom } from "./module.js";
-import { stretchIn } from "./stretch.js";
+import { stretchWith } from "./stretch.js";
 
-loadFrom(async () => WebAssembly.compile(await readFile(new URL("./glue/sealwire_bg.wasm", import.meta.url))));
+const compile = async (url: URL) => WebAssembly.compile(await readFile(url));
 
-stretchIn(async (job) => {
+loadFrom(() => compile(new URL("./glue/sealwire_bg.wasm", import.meta.url)));
+
+stretchWith(() => compile(new URL("./glue/argon_bg.wasm", import.meta.url)), async (job) => {
   const worker = new Worker(new URL("./argon_node.js", import.meta.url), { workerData: job, execArgv: [] });
   try {
     return await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject).once("exit", reject));

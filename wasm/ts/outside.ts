@@ -4,7 +4,8 @@ import { type Bytes, CHUNK, Chunks, SEALED_CHUNK, isFixed } from "./chunks.js";
 import type { SealContext } from "./context.js";
 import { misuse } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { Held, call, glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, run, scoped } from "./module.js";
 import { makeSigner } from "./recipient.js";
 import {
   type OpenOptions, type Opened, OpenedPayload, type RawAbout, type Recipients, type SealOptions, aboutOf, rawOpening, rawSealing,

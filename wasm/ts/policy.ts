@@ -1,6 +1,6 @@
 import { misuse } from "./error.js";
 import { bytes, chosen, flag, listed, theirs, unsigned, wellFormed } from "./context.js";
-import { glue } from "./module.js";
+import * as glue from "./glue/sealwire.js";
 import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
 
 /**
@@ -183,7 +183,6 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
       for (const reader of to) one.to(rawReader(reader));
     }
     raw.rule(one);
-    one.free();
   }
   return raw;
 }

@@ -1,5 +1,6 @@
 import { textual } from "./context.js";
-import { Held, call, glue, run } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, run } from "./module.js";
 
 // For the other files of this package, which make and unwrap what users cannot; `index.ts` does not export them.
 export let makeRecipient: (raw: glue.Recipient) => Recipient;

@@ -1,6 +1,7 @@
 import { bytes, chosen, unsigned } from "./context.js";
 import { misuse } from "./error.js";
-import { Held, glue, run } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, run } from "./module.js";
 
 /**
  * Remembers requests for a while, so that each reaches the app once. Several processes of one service share one cache, or a request can

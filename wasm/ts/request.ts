@@ -1,7 +1,8 @@
 import { misuse } from "./error.js";
 import { chosen, unsigned, wellFormed } from "./context.js";
 import { type Identity, rawIdentity } from "./keys.js";
-import { glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { run, scoped } from "./module.js";
 
 /** How to sign a request. */
 export interface SignRequestOptions {

@@ -1,7 +1,8 @@
 import { type SealContext, bare, bytes, chosen, flag, rawContext, textual, theirs, unsigned, wellFormed } from "./context.js";
 import { SealwireError, misuse } from "./error.js";
-import { glue, run, scoped } from "./module.js";
-import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring, rawPassphrase } from "./keys.js";
+import * as glue from "./glue/sealwire.js";
+import { run, scoped } from "./module.js";
+import { Identity, Passphrase, SymmetricKey, type Unlock, rawIdentity, rawKey, rawKeyring } from "./keys.js";
 import { openOutside, opensOutside, resealOutside, sealOutside, sealsOutside } from "./outside.js";
 import { StretchedReader, stretching, unlocking } from "./stretch.js";
 import { join, split } from "./detached.js";
@@ -384,10 +385,10 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
   const sealing = scoped((own) => new glue.Sealing(own(rawContext(context))));
   for (const reader of listOf(recipients)) {
     if (reader instanceof Recipient) sealing.recipient(rawRecipient(reader));
-    else if (reader instanceof Passphrase) sealing.passphrase(rawPassphrase(reader));
     else if (reader instanceof StretchedReader) sealing.stretched(reader.bytes);
     else if (reader instanceof SymmetricKey) sealing.key(rawKey(reader));
     else if (reader instanceof Asked) sealing.service(wellFormed(reader.service.service), reader.wrap);
+    else if (reader instanceof Passphrase) throw misuse("a passphrase is stretched first");
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
     else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
   }

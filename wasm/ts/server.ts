@@ -5,7 +5,8 @@
 import "sealwire";
 import { SealwireError, misuse, tell } from "./error.js";
 import { Identity, rawIdentity } from "./keys.js";
-import { Held, call, glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, run, scoped } from "./module.js";
 import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
 import { bare, bytes, chosen, flag, textual, unsigned, wellFormed } from "./context.js";

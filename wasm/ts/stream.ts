@@ -3,7 +3,8 @@ import type { SealContext } from "./context.js";
 import { bare, bytes, chosen, unsigned } from "./context.js";
 import { SealwireError } from "./error.js";
 import type { Unlock } from "./keys.js";
-import { Held, call, glue, load, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, call, load, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import {
   type About, OPENING, type OpenOptions, type RawAbout, type Readers, SEALING, type SealOptions, aboutOf, rawOpening, rawSealing, serving,

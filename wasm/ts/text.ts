@@ -1,6 +1,7 @@
 import { bytes, textual } from "./context.js";
 import { SealwireError } from "./error.js";
-import { call, glue, load } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { call, load } from "./module.js";
 import type { Sealed } from "./seal.js";
 
 /** Bytes as base64url without padding: for JSON, headers and chat messages. Source: SPEC §13. */

@@ -3,7 +3,8 @@
 import { rejected } from "./chunks.js";
 import { SealwireError } from "./error.js";
 import { chosen, flag, unsigned, wellFormed } from "./context.js";
-import { Held, glue, run, scoped } from "./module.js";
+import * as glue from "./glue/sealwire.js";
+import { Held, run, scoped } from "./module.js";
 import { type Signer, makeSigner } from "./recipient.js";
 import { seconds, target } from "./request.js";
 

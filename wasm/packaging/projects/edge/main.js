@@ -1,4 +1,4 @@
-import { Identity, SealContext, open, seal } from "sealwire";
+import { Identity, Passphrase, SealContext, open, seal } from "sealwire";
 
 // Next's edge runtime: no files, no `eval`, and no compiling of WebAssembly while it runs.
 addEventListener("fetch", (event) => {
@@ -6,7 +6,9 @@ addEventListener("fetch", (event) => {
     (async () => {
       const bob = await Identity.generate();
       const context = new SealContext("notes", "17");
-      const envelope = await seal(await event.request.text(), [bob.recipient], context);
+      const passphrase = await Passphrase.create("Argon2 here, too", { memory: 64, passes: 1, lanes: 1 });
+      const envelope = await seal(await event.request.text(), [bob.recipient, passphrase], context);
+      await open(envelope, passphrase, context);
       return new Response((await open(envelope, bob, context)).text());
     })(),
   );
