@@ -7,7 +7,8 @@ use std::io;
 ///
 /// No variant carries input data: texts are fixed sentences, safe to log. [`Error::Rejected`] is
 /// the single answer to a wrong context, tag, signature or signer, and [`Error::NotRecipient`] the
-/// single answer to every reason why no slot opens, so that neither can be used as an oracle.
+/// single answer to every reason why no slot opens, so that neither can be used as an oracle. A text is behind a
+/// thin pointer: an error is then two words, and a `Result` of one travels in registers.
 ///
 /// Source: SPEC §15.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

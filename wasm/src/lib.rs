@@ -17,5 +17,6 @@ mod unlock;
 mod verify;
 
 /// A third of the size of the standard library's.
+#[cfg(target_family = "wasm")]
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
