@@ -56,7 +56,7 @@ export interface SealedParts<Name extends string = string> {
  * check.** Names have at most 255 bytes. Rejects as {@link seal} does, and with `TooLarge` above 512 MiB in all. Source: SPEC §7.
  *
  * ```ts
- * const { header, bodies } = await sealParts({ title: "Lunch", text: "Meet me at noon" }, [bob], context);
+ * const { header, bodies } = await sealParts({ title: "Lunch", text: "Meet me at noon" }, [toBob], context);
  * const title = await openDetached(header, bodies.title, bobsIdentity, context, { part: "title" });
  * ```
  */

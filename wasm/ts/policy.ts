@@ -12,7 +12,7 @@ import { type Pin, Recipient, type Signer, rawRecipient } from "./recipient.js";
  * const policy: Policy = {
  *   services: { "https://api.example.com": { pins: ["sealwire-pin1…"] } },
  *   rules: [
- *     { origin: "https://api.example.com", path: "/notes/{id}", seal: { namespace: "notes", id: "id", to: [bob], senders: [alice.signer] } },
+ *     { origin: "https://api.example.com", path: "/notes/{id}", seal: { namespace: "notes", id: "id", to: [toBob], senders: [alice.signer] } },
  *     { origin: "https://api.example.com", path: "/assistant/{rest..}", exchange: true, streamed: true },
  *   ],
  * };

@@ -153,7 +153,7 @@ export interface Opened {
  *
  * ```ts
  * const context = new SealContext("notes", "17");
- * const envelope = await seal("hello Bob", [bob], context, { sign: alice });
+ * const envelope = await seal("hello Bob", [toBob], context, { sign: alice });
  * ```
  */
 export async function seal(

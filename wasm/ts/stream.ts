@@ -54,7 +54,7 @@ export interface OpenTransform extends ReadableWritablePair<Uint8Array<ArrayBuff
  * The stream fails as {@link seal} rejects. Key services are asked before the first byte comes out.
  *
  * ```ts
- * const sealed = file.stream().pipeThrough(sealStream([bob], context, { length: file.size }));
+ * const sealed = file.stream().pipeThrough(sealStream([toBob], context, { length: file.size }));
  * await fetch(url, { method: "PUT", body: sealed, duplex: "half" });
  * ```
  */
