@@ -219,6 +219,16 @@ test("an option that nobody knows is Misuse everywhere, and nothing is left out 
   }
 });
 
+test("who is no recipient is refused when the policy is made, and an unknown option is named", async () => {
+  const bob = await Identity.generate({ kem: "X25519" });
+  const policy = (reader) => ({ rules: [{ origin: "https://api.example.com", path: "/{id}", seal: { namespace: "notes", id: "id", to: [reader] } }] });
+  for (const reader of [bob, await Passphrase.create("correct horse"), Promise.resolve(bob.recipient), String(bob.recipient)]) {
+    assert.throws(() => sealedFetch(policy(reader)), refused("Misuse"));
+  }
+  sealedFetch(policy(bob.recipient));
+  await assert.rejects(Identity.generate({ kems: "XWing" }), ({ code, message }) => code === "Misuse" && message.includes("kems"));
+});
+
 test("an option that stands behind the object is Misuse, and not left out", async () => {
   const [bob, eve] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
   const origin = "https://api.example.com";

@@ -13,7 +13,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
-import { Identity } from "sealwire";
+import { Identity, signRequest } from "sealwire";
 import { fromListener, toListener } from "sealwire/node";
 import { MemoryReplayCache, ServiceKeys, createGateway, createService, openExchange } from "sealwire/server";
 
@@ -356,6 +356,9 @@ test("mistakes are said, and leave the module as it is", async () => {
   for (const wrong of [
     { origin: 7 }, { origin: "https://api.example.com/" }, { keys: {} }, { identity: {} }, { verify: {} }, { plain: ["notes"] }, { plain: [7] },
     { verify: { signers: ["00"] } }, { window: -1 }, { maxBody: 0.5 }, { mounted: {} }, { allowOrigins: [7] }, { nextPins: ["x"] }, { memory: NaN }, { bodyTimeout: Infinity }, { bodyTimeout: 2 ** 31 },
+    { signedOnly: ["/notes/{id}"] }, { plain: ["/a"], unsigned: ["/a"] },
+    { verify: { signers: [device.signer] }, plain: ["/a"], signedOnly: ["/a"] }, { verify: { signers: [device.signer] }, signedOnly: ["/a"], unsigned: ["/a"] },
+    { allowOrigins: ["https://app.example/"] }, { allowOrigins: ["https://app.example/path"] }, { allowOrigins: ["app.example"] }, { allowOrigins: ["*"] },
   ]) {
     await assert.rejects(createService({ ...right, ...wrong }), ({ code }) => ["Misuse", "Malformed", "InvalidKey"].includes(code), JSON.stringify(wrong));
   }
@@ -368,7 +371,13 @@ test("mistakes are said, and leave the module as it is", async () => {
   const service = await createService(right);
   const answer = await service.handle(new Request("https://api.example.com/.well-known/sealwire-keys"), assert.fail);
   assert.equal(answer.status, 200);
+  await assert.rejects(service.handle("https://api.example.com/", assert.fail), { code: "Misuse" });
+  for (const other of [undefined, {}, createService(right).catch(() => {})]) {
+    await assert.rejects(openExchange(new Request("https://api.example.com/"), other), { code: "Misuse" });
+  }
   await keys.save(store, "keys");
+  const odd = await createGateway({ origin: right.origin, verify: { signers: () => ({ toString: () => String(device.signer) }) } });
+  await assert.rejects(odd.verify(await signRequest(new Request("https://api.example.com/x"), device)), { code: "Misuse" });
 });
 
 test("pages of other origins are asked in", async () => {

@@ -73,7 +73,7 @@ export function rawContext(context: SealContext): glue.Context {
 export function chosen<T extends object>(options: T, ...members: string[]): T {
   if (typeof options !== "object" || options === null) throw misuse("an object is wanted");
   const own = bare(options);
-  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse("an option that nobody knows", member);
+  for (const member of Object.keys(own)) if (!members.includes(member)) throw misuse(`an option that nobody knows: ${member}`, member);
   const isPlain = Object.getPrototypeOf(options) === Object.prototype;
   for (const member of members) {
     if (member in options && !(member in own) && !(isPlain && !Object.hasOwn(options, member))) {

@@ -145,7 +145,7 @@ function chosenRule(given: Rule): Rule {
   const resource = seal && chosen(seal, "namespace", "id", "to", "senders", "list");
   const way = typeof exchange === "object" ? chosen(exchange, "tunnel", "expose", "exposeQuery", "postCarrier") : exchange;
   if (typeof way === "object" && "tunnel" in way && Object.keys(way).length > 1) throw misuse("a tunnel shows nothing that could be said");
-  if (resource?.to !== undefined) Object.assign(resource, { to: listed(resource.to) });
+  if (resource?.to !== undefined) Object.assign(resource, { to: listed(resource.to).map(reader) });
   if (resource?.senders !== undefined) Object.assign(resource, { senders: texts(resource.senders) });
   if (typeof way === "object" && "expose" in way && way.expose !== undefined) Object.assign(way, { expose: listed(way.expose) });
   return Object.assign(rule, {
@@ -180,7 +180,7 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
       const { namespace, id, to = [], senders = [], list } = seal;
       const members = list === undefined ? [] : [wellFormed(list.id), wellFormed(list.envelope)];
       one.seal(wellFormed(namespace), wellFormed(id), senders as readonly string[] as string[], members);
-      for (const reader of to) one.to(rawReader(reader));
+      for (const recipient of to) one.to(rawReader(recipient));
     }
     raw.rule(one);
   }
@@ -188,7 +188,11 @@ export function rawPolicy({ services = {}, rules }: Policy): glue.Policy {
 }
 
 /** A recipient inside the module. */
-export function rawReader(reader: Recipient): glue.Recipient {
-  if (!(reader instanceof Recipient)) throw misuse("a recipient here is a Recipient (await Recipient.parse(text)), of this copy of the package");
-  return rawRecipient(reader);
+export function rawReader(given: Recipient): glue.Recipient {
+  return rawRecipient(reader(given));
+}
+
+function reader(given: Recipient): Recipient {
+  if (given instanceof Recipient) return given;
+  throw misuse("a recipient here is a Recipient (await Recipient.parse(text), identity.recipient), of this copy of the package");
 }

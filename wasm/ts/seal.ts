@@ -390,7 +390,7 @@ export function rawSealing(recipients: Recipients, context: SealContext, options
     else if (reader instanceof Asked) sealing.service(wellFormed(reader.service.service), reader.wrap);
     else if (reader instanceof Passphrase) throw misuse("a passphrase is stretched first");
     else if (reader?.anonymous instanceof Recipient) sealing.anonymous(rawRecipient(reader.anonymous));
-    else throw misuse("a recipient is a Recipient (await Recipient.parse(text)), a Passphrase or a SymmetricKey, of this copy of the package");
+    else throw misuse("a recipient is a Recipient (await Recipient.parse(text), identity.recipient), a Passphrase or a SymmetricKey, of this copy of the package");
   }
   if (flag(options.allowClassical)) sealing.allowClassical();
   if (options.sign !== undefined) sealing.sign(rawIdentity(options.sign));

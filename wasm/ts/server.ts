@@ -7,7 +7,7 @@ import { SealwireError, misuse, tell } from "./error.js";
 import { Identity, rawIdentity } from "./keys.js";
 import * as glue from "./glue/sealwire.js";
 import { Held, call, run, scoped } from "./module.js";
-import { type Kem, type Pin, type Signer, makeSigner } from "./recipient.js";
+import { type Kem, type Pin, Signer, makeSigner } from "./recipient.js";
 import { MemoryReplayCache, type ReplayCache } from "./replay.js";
 import { bare, bytes, chosen, flag, textual, unsigned, wellFormed } from "./context.js";
 import { passing } from "./passing.js";
@@ -327,6 +327,9 @@ export function createService(options: ServiceOptions): Promise<Service> {
       options = chosenGate(options, ...OF_SERVICES);
       if (!(options.keys instanceof ServiceKeys)) throw misuse("keys are ServiceKeys of this copy of the package");
       if (!(options.identity instanceof Identity)) throw misuse("identity is an Identity of this copy of the package");
+      if (options.signedOnly !== undefined && options.verify === undefined) throw misuse("signedOnly is nothing without verify, which says who may sign");
+      const excepted = [options.plain, options.signedOnly, options.unsigned].flatMap((patterns) => [...new Set(patterns)]);
+      if (new Set(excepted).size < excepted.length) throw misuse("a path is in one of plain, signedOnly and unsigned");
       const exchanges = own(new glue.Exchanges(wellFormed(options.origin)));
       const { mounted } = options;
       if (mounted !== undefined) exchanges.mounted(wellFormed(mounted.public), wellFormed(mounted.local));
@@ -368,7 +371,8 @@ export function createGateway(options: GatewayOptions): Promise<Gateway> {
  * return exchange.seal(await app(exchange.request));
  * ```
  */
-export function openExchange(request: Request, service: Service): Promise<Exchange | Response> {
+export async function openExchange(request: Request, service: Service): Promise<Exchange | Response> {
+  if (!(service instanceof Service)) throw misuse("a service is what createService resolves to: await it");
   return serviceDriver(service).open(request);
 }
 
@@ -411,13 +415,23 @@ function configure(gate: glue.Gate, options: Everything): void {
   for (const pattern of options.unsigned ?? []) gate.unsigned(wellFormed(pattern));
   for (const pattern of options.stream ?? []) gate.stream(wellFormed(pattern));
   if (flag(options.enforceIdempotencyKeys)) gate.enforceIdempotencyKeys();
-  if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(wellFormed));
+  if (options.allowOrigins !== undefined) gate.allowOrigins(options.allowOrigins.map(webOrigin));
   if (options.passOuter !== undefined) gate.passOuter(options.passOuter.map(wellFormed));
   if (options.maxBody !== undefined) gate.maxBody(unsigned(options.maxBody));
   // With NaN nothing would be too large; more milliseconds a timer takes for none.
   unsigned(options.memory ?? 0);
   if (unsigned(options.bodyTimeout ?? 0) >= 1n << 31n) throw misuse("a body has at most 24 days");
   if (options.nextPins !== undefined) gate.nextPins(options.nextPins.map(String));
+}
+
+/** An origin as browsers say it. With a slash or a path at its end it would never be one. */
+function webOrigin(origin: string): string {
+  const { origin: said } = URL.canParse(wellFormed(origin)) ? new URL(origin) : { origin: undefined };
+  // Of schemes that only some browsers know the origin is opaque here.
+  if (said !== origin && !(said === "null" && /^[^/]+:\/\/[^/]+$/.test(origin))) {
+    throw misuse("an origin of allowOrigins is scheme://host, without a slash or path at its end");
+  }
+  return origin;
 }
 
 /** Drives the module's gate with bodies, a clock, a replay cache and the memory there is. */
@@ -447,6 +461,8 @@ class Driver {
   }
 
   async open(request: Request): Promise<Exchange | Response> {
+    // Not by its class: frameworks have requests of their own.
+    if (typeof request?.headers?.get !== "function" || typeof request.url !== "string") throw misuse("a request is a Request");
     const started = performance.now();
     const page = this.#pageFields(request.headers.get("origin"));
     const passage = new Held(await this.#enter(request));
@@ -487,6 +503,7 @@ class Driver {
     // Whoever it was is unknown.
     if (!signer) return entered.object;
     entered.free();
+    if (!(signer instanceof Signer)) throw misuse("what looks signers up gives a Signer of this copy of the package (Signer.parse), or nothing");
     return enter(String(signer));
   }
 
