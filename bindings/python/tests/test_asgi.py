@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
 import fastapi
 import httpx
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from loopback import Between, EchoApp, Service, serving
 from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed, sign_request
 from sealwire._ffi import sealwire as ffi
-from sealwire.asgi import MemoryReplayCache, Mounted, SealwireMiddleware, ServiceKeys, Verify, sender
+from sealwire.asgi import MemoryReplayCache, Message, Mounted, Receive, Scope, SealwireMiddleware, ServiceKeys, Verify, sender
 from sealwire.httpx import AsyncSealedTransport, SealedTransport
 
 
@@ -438,3 +439,75 @@ def test_finalisers_in_any_order() -> None:
         Late(ffi.Identity.generate(ffi.Kem.X25519))
     gc.collect()
     assert len(said) == 100 and set(said) <= {"ok", "Misuse"}
+
+
+def arriving(*messages: Message, then: Message | None = None) -> Receive:
+    """What a server has received, and then nothing more."""
+    coming = iter(messages)
+
+    async def receive() -> Message:
+        for message in coming:
+            return message
+        if then is None:
+            await anyio.sleep_forever()
+        assert then is not None
+        return then
+
+    return receive
+
+
+def heard(app: Any, scope: Scope, receive: Receive) -> list[Any]:
+    """What an app sends for one request, without a server."""
+    sent: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        with anyio.fail_after(20):
+            await app(scope, receive, send)
+
+    anyio.run(ask)
+    return sent
+
+
+class Direct(httpx.BaseTransport):
+    """Asks an app without a server, as one that has another version of HTTP would."""
+
+    def __init__(self, app: Any, version: str) -> None:
+        self.app, self.version = app, version
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path, _, query = request.url.raw_path.partition(b"?")
+        # HTTP/2 and later need not say how long a body is.
+        framing = () if self.version == "1.1" else (b"content-length", b"transfer-encoding")
+        scope = {
+            "type": "http", "http_version": self.version, "method": request.method, "scheme": "http", "path": path.decode(), "raw_path": path,
+            "query_string": query, "headers": [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in framing],
+        }  # fmt: skip
+        body = request.read()
+        pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": True}] * 2
+        sent = heard(self.app, scope, arriving(*pieces, {"type": "http.request", "body": body, "more_body": False}))
+        content = b"".join(message["body"] for message in sent[1:])
+        return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2", "3"])
+def test_a_body_that_no_field_tells_of(device: Identity, version: str) -> None:
+    """HTTP/2 and later frame bodies themselves: a request without one is not taken for one that has one, nor the other way round."""
+    service = Service(device)
+    with calling(service, Direct(service.app, version)) as calls:
+        for method, body in [("GET", b""), ("HEAD", b""), ("DELETE", b""), ("DELETE", b"hello"), ("POST", b""), ("POST", b"hello"), ("OPTIONS", b"hello")]:
+            answer = calls.request(method, f"{service.origin}/length" if method == "POST" else f"{service.origin}/echo", content=body)
+            assert answer.status_code == (405 if method == "OPTIONS" else 200), (method, body)
+    with calling(service, Direct(service.app, version), in_the_clear=True, sign=True) as calls:
+        assert calls.put(f"{service.origin}/store/1", content=b"hello").status_code == 201
+        assert calls.get(f"{service.origin}/store/1").content == b"hello"
+    with httpx.Client(transport=Direct(service.app, version)) as calls:
+        assert calls.get(f"{service.origin}/health").text == "well"
+
+
+def test_a_path_that_no_bytes_are(device: Identity) -> None:
+    """Of a server that hands on no raw path."""
+    sent = heard(Service(device).app, {"type": "http", "method": "GET", "path": "/\udcff", "headers": []}, arriving())
+    assert sent[0]["status"] == 401
