@@ -321,6 +321,19 @@ def test_signers_are_looked_up(device: Identity, stranger: Identity, at: int) ->
             other.get(f"{service.origin}/echo")
 
 
+class Saying(httpx.HTTPTransport):
+    """Somebody in between, who adds a field to answers."""
+
+    def __init__(self, name: str, value: str) -> None:
+        super().__init__()
+        self.field = (name, value)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        response.headers[self.field[0]] = self.field[1]
+        return response
+
+
 def test_sealed_resources(service: Service, device: Identity, stranger: Identity) -> None:
     resource = SealedResource("store", "id", to=[device.recipient], senders=[device.signer])
     policy = Policy([Rule(service.origin, "/store/{id}", seal=resource, sign=True)])
@@ -335,6 +348,10 @@ def test_sealed_resources(service: Service, device: Identity, stranger: Identity
         info = sealed_info(answer)
         assert answer.content == b"for me" and info.signer == device.signer
         assert info.about is not None and info.about.version == 1
+        # What is said of the envelope is not said of what was in it.
+        bent = httpx.Client(transport=SealedTransport(policy, identity=device, transport=Saying("content-encoding", "gzip")))
+        with bent:
+            assert bent.get(url).content == b"for me"
         # An older version, served as new.
         old = service.echo.store["17"]
         calls.put(url, content=b"newer", extensions={"sealwire": CallOptions(version=2)})

@@ -178,26 +178,18 @@ def _answer(running: ffi.Call, step: ffi.CallStep) -> Answer:
         return Answer(step.status, _fields_of(step.fields), step.front, Passing(running), SealedInfo())
     if isinstance(step, ffi.CallStep.DONE):
         about = None if step.about is None else about_of(step.about)
-        fields = _fields_of(step.fields)
-        if about is not None:
-            fields = _without_length(fields)
-        return Answer(step.status, fields, step.body, None, SealedInfo(signer_of(step.signer), about))
+        return Answer(step.status, _fields_of(step.fields), step.body, None, SealedInfo(signer_of(step.signer), about))
     assert isinstance(step, ffi.CallStep.LIST)
     items = []
     while (item := call(running.item)) is not None:
         opened = None if item.opened is None else opened_of(item.opened)
         error = None if item.failure is None else made(item.failure.code, item.failure.text)
         items.append(ListItem(item.id, opened, error))
-    return Answer(step.status, _without_length(_fields_of(step.fields)), b"", None, SealedInfo(list=items))
+    return Answer(step.status, _fields_of(step.fields), b"", None, SealedInfo(list=items))
 
 
 def _fields_of(fields: Sequence[ffi.Field]) -> Fields:
     return [(field.name.encode("latin-1"), field.value) for field in fields]
-
-
-def _without_length(fields: Fields) -> Fields:
-    """Without that of the envelope."""
-    return [(name, value) for name, value in fields if name != b"content-length"]
 
 
 class RawObserver(ffi.Observer):
