@@ -229,3 +229,24 @@ def test_the_network_fails(service: Service) -> None:
         calls.get(f"{service.origin}/events", timeout=0.3)
     assert isinstance(timeout.value, SealedTimeout)
     service.echo.go.set()
+
+
+def test_a_chunk_of_a_negative_length(service: Service) -> None:
+    """What urllib3 has no error of its own for is the network's failure, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        policy = Policy([Rule(origin, "/{id}", seal=SealedResource("store", "id", senders=[service.device.signer]))])
+        with requests.Session() as calls:
+            calls.mount("http://", SealedAdapter(policy, identity=service.device))
+            with pytest.raises(SealedConnectionError):
+                calls.get(f"{origin}/17")
+        answering.join()
