@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loopback import Between, EchoApp, Service, serving
-from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed, sign_request
+from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Truncated, Unsealed, sign_request
 from sealwire._ffi import sealwire as ffi
 from sealwire.asgi import MemoryReplayCache, Message, Mounted, Receive, Scope, SealwireMiddleware, ServiceKeys, Verify, sender
 from sealwire.httpx import AsyncSealedTransport, SealedTransport
@@ -472,10 +472,10 @@ def heard(app: Any, scope: Scope, receive: Receive) -> list[Any]:
 
 
 class Direct(httpx.BaseTransport):
-    """Asks an app without a server, as one that has another version of HTTP would."""
+    """Asks an app without a server, as one that has another version of HTTP would; with ``cut`` the client goes away before the end."""
 
-    def __init__(self, app: Any, version: str) -> None:
-        self.app, self.version = app, version
+    def __init__(self, app: Any, version: str, cut: bool = False) -> None:
+        self.app, self.version, self.cut = app, version, cut
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         path, _, query = request.url.raw_path.partition(b"?")
@@ -487,7 +487,11 @@ class Direct(httpx.BaseTransport):
         }  # fmt: skip
         body = request.read()
         pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": True}] * 2
-        sent = heard(self.app, scope, arriving(*pieces, {"type": "http.request", "body": body, "more_body": False}))
+        if self.cut and body:
+            last: Message = {"type": "http.request", "body": body[:-30], "more_body": True}
+        else:
+            last = {"type": "http.request", "body": body, "more_body": False}
+        sent = heard(self.app, scope, arriving(*pieces, last, then={"type": "http.disconnect"}))
         content = b"".join(message["body"] for message in sent[1:])
         return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content)
 
@@ -511,3 +515,24 @@ def test_a_path_that_no_bytes_are(device: Identity) -> None:
     """Of a server that hands on no raw path."""
     sent = heard(Service(device).app, {"type": "http", "method": "GET", "path": "/\udcff", "headers": []}, arriving())
     assert sent[0]["status"] == 401
+
+
+def test_after_a_body_that_was_cut_off(device: Identity) -> None:
+    """An app that has heard of it can still answer: what comes next is that the client has gone, as it is of any request."""
+    heard_of: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Any) -> None:
+        for _ in range(4):
+            try:
+                heard_of.append((await receive())["type"])
+            except Truncated as error:
+                heard_of.append(error.code)
+        await Response("sorry", 422)(scope, receive, send)
+
+    identity, origin = Identity.generate(kem=Kem.X25519), "https://api.example.com"
+    keys = ServiceKeys.generate(kem=Kem.X25519)
+    service = SealwireMiddleware(app, origin=origin, keys=keys, identity=identity, unsigned=["/upload"], stream=["/upload"])
+    policy = Policy([Rule(origin, "/{rest..}", exchange=True, streamed=True)], {origin: identity.recipient.pin})
+    with httpx.Client(transport=SealedTransport(policy, transport=Direct(service, "1.1", cut=True))) as calls:
+        assert calls.post(f"{origin}/upload", content=iter([bytes(20_000)] * 2)).text == "sorry"
+    assert heard_of == ["http.request", "Truncated", "http.disconnect", "http.disconnect"]

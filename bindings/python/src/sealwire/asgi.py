@@ -367,6 +367,16 @@ class _Arriving:
         return message
 
     async def _open(self) -> None:
+        try:
+            opened = await self._opened()
+        except SealwireError:
+            # Nothing more comes of it. Whoever asks again hears what the server says: that somebody has gone, say.
+            self._more = False
+            raise
+        if opened or not self._more:
+            self._ready = opened
+
+    async def _opened(self) -> bytes:
         opened = b""
         # The server may have said the end together with what admitted the request: nothing comes any more then.
         if not self._is_ended:
@@ -379,8 +389,7 @@ class _Arriving:
         if self._is_ended:
             opened += call(self._passage.rest_end, now())
             self._more = False
-        if opened or not self._more:
-            self._ready = opened
+        return opened
 
 
 class _Whole:
