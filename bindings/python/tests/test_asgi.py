@@ -400,6 +400,15 @@ def test_options_that_make_no_sense(device: Identity) -> None:
         ({"origin": origin, "keys": keys, "identity": device, "plain": ["health"]}, Exception),
         ({"origin": origin, "verify": Verify(str(device.signer))}, Misuse),
         ({"origin": origin, "verify": Verify(["nobody"])}, Exception),
+        ({"origin": origin, "verify": [device.signer]}, TypeError),
+        ({"origin": origin, "keys": "keys", "identity": device}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": "me"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "mounted": ("/api", "")}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "replay": "redis"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "replay_unsigned": "redis"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "observer": "log"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "body_timeout": float("nan")}, Misuse),
+        ({"origin": origin, "keys": keys, "identity": device, "body_timeout": "30"}, TypeError),
     ]
     for options, error in bad:
         with pytest.raises(error):

@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
+from ._bytes import wanted
 from ._clock import now
 from ._error import NetworkFailed, SealwireError, call, made, misuse, telling
 from ._ffi import sealwire as ffi
 from .context import raw_context
-from .keys import Identity, Unlock, raw_keyring
+from .keys import Identity, Recipient, Unlock, raw_keyring
 from .policy import CallEvent, CallOptions, ListItem, Policy, SealedInfo, raw_policy
 from .request import raw_field
 from .seal import about_of, opened_of, signer_of
@@ -114,7 +115,7 @@ class Caller:
         max_body: int,
     ) -> None:
         options = ffi.CallerOptions(
-            identity=None if identity is None else identity._raw,
+            identity=None if identity is None else wanted(Identity, identity)._raw,
             keys=None if keys is None else raw_keyring(keys),
             last_seen=None if last_seen is None else raw_store(last_seen),
             observer=None if observer is None else RawObserver(observer),
@@ -141,7 +142,7 @@ class Caller:
                 raw_field(name, b"identity" if name.lower() == b"accept-encoding" else value)
                 for name, value in fields
             ],
-            to=None if options.to is None else [recipient._raw for recipient in options.to],
+            to=None if options.to is None else [wanted(Recipient, recipient)._raw for recipient in options.to],
             version=options.version,
             context=None if options.context is None else raw_context(options.context),
         )
@@ -196,6 +197,8 @@ class RawObserver(ffi.Observer):
     """An observer, to the library. It hears of calls, and does not decide about them: what it raises is dropped."""
 
     def __init__(self, observer: Callable[[CallEvent], object]) -> None:
+        if not callable(observer):
+            raise TypeError("an observer is called")
         self._observer = observer
 
     def event(self, event: ffi.Event) -> None:

@@ -12,6 +12,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
+from ._bytes import wanted
 from ._caller import RawObserver
 from ._clock import now
 from ._error import Expired, SealwireError, call, calling_back, misuse
@@ -119,9 +120,13 @@ class SealwireMiddleware:
             # A cache that is empty may be false.
             replay_unsigned = MemoryReplayCache() if replay is None else replay
         self._replay_unsigned: ReplayCache = replay_unsigned
-        self._asks = verify is not None and callable(verify.signers) and _is_async(verify.signers)
+        if not all(isinstance(cache, ReplayCache) for cache in (self._replay, self._replay_unsigned)):
+            raise TypeError("a replay cache has insert")
+        self._asks = verify is not None and callable(wanted(Verify, verify).signers) and _is_async(verify.signers)
         self._limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("sealwire look-ups")
 
+        if not body_timeout > 0:
+            raise misuse("a body has time to arrive")
         if (keys is None) != (identity is None):
             raise misuse("a service has keys and an identity, a gateway neither")
         if keys is None and verify is None:
@@ -147,9 +152,9 @@ class SealwireMiddleware:
         if keys is not None and identity is not None:
             # Only now, so that what is wrong with the options is said while the keys are still free.
             exchanges = ffi.Exchanges(
-                keys=keys._raw,
-                identity=identity._raw,
-                mounted=None if mounted is None else ffi.Mounted(public=mounted.public, local=mounted.local),
+                keys=wanted(ServiceKeys, keys)._raw,
+                identity=wanted(Identity, identity)._raw,
+                mounted=None if mounted is None else ffi.Mounted(public=wanted(Mounted, mounted).public, local=mounted.local),
                 tunnel=tunnel,
                 post_carrier=post_carrier,
                 coarse_status=coarse_status,
