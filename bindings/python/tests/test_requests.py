@@ -154,7 +154,9 @@ def test_sealed_resources(service: Service) -> None:
     with requests.Session() as calls:
         calls.mount("http://", SealedAdapter(policy, identity=device, last_seen=MemoryStore()))
         url = f"{service.origin}/store/17"
-        assert calls.put(url, b"for me", auth=SealedAdapter.options(CallOptions(version=1))).status_code == 201
+        taken = calls.put(url, b"for me", auth=SealedAdapter.options(CallOptions(version=1)))
+        # What the server says to it is its own word, and so is how long that was.
+        assert (taken.status_code, taken.content, "content-length" in taken.headers) == (201, b"", False)
         old = service.echo.store["17"]
         answer = calls.get(url)
         info = sealed_info(answer)
@@ -227,3 +229,24 @@ def test_the_network_fails(service: Service) -> None:
         calls.get(f"{service.origin}/events", timeout=0.3)
     assert isinstance(timeout.value, SealedTimeout)
     service.echo.go.set()
+
+
+def test_a_chunk_of_a_negative_length(service: Service) -> None:
+    """What urllib3 has no error of its own for is the network's failure, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        policy = Policy([Rule(origin, "/{id}", seal=SealedResource("store", "id", senders=[service.device.signer]))])
+        with requests.Session() as calls:
+            calls.mount("http://", SealedAdapter(policy, identity=service.device))
+            with pytest.raises(SealedConnectionError):
+                calls.get(f"{origin}/17")
+        answering.join()

@@ -14,7 +14,7 @@ import requests.adapters
 import urllib3
 import urllib3.exceptions
 
-from ._bytes import encoded
+from ._bytes import encoded, wanted
 from ._caller import DEFAULT_MAX_BODY, Answer, Caller, Fields, Head, Passing, Send, Steps, Streamed, Upload, collected, network
 from ._error import NetworkFailed, SealwireError, misuse
 from .policy import CallEvent, CallOptions, Policy, SealedInfo
@@ -76,7 +76,7 @@ class SealedAdapter(requests.adapters.BaseAdapter):
     ) -> None:
         super().__init__()
         self._caller = Caller(policy, identity=identity, keys=keys, last_seen=last_seen, observer=observer, max_body=max_body)
-        self._adapter = requests.adapters.HTTPAdapter() if adapter is None else adapter
+        self._adapter = requests.adapters.HTTPAdapter() if adapter is None else wanted(requests.adapters.HTTPAdapter, adapter)
         self._origins = {_origin(rule.origin) for rule in policy.rules}
 
     @staticmethod
@@ -259,7 +259,8 @@ class _Driver:
 def _received(raw: Any, request: requests.PreparedRequest) -> Iterator[bytes]:
     try:
         yield from raw.stream(_PIECE, decode_content=False)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    # The last is what urllib3 has for a chunk of a negative length.
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise _broke(error, request) from error
 
 

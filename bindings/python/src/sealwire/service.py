@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Union, runtime_checkable
 
-from ._bytes import as_bytes
+from ._bytes import as_bytes, wanted
 from ._clock import now
 from ._error import call, misuse
 from ._ffi import sealwire as ffi
@@ -35,7 +35,7 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
     @classmethod
     def generate(cls, *, kem: Kem = Kem.X_WING) -> ServiceKeys:
         """A first key, published at once."""
-        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[kem.name], now()))
+        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[wanted(Kem, kem).name], now()))
 
     @classmethod
     def load(cls, store: SecretStore, name: str) -> ServiceKeys | None:
