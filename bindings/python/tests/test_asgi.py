@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loopback import Between, EchoApp, Service, serving
-from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Truncated, Unsealed, sign_request
+from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, TooLarge, Truncated, Unsealed, sign_request
 from sealwire._ffi import sealwire as ffi
 from sealwire.asgi import MemoryReplayCache, Message, Mounted, Receive, Scope, SealwireMiddleware, ServiceKeys, Verify, sender
 from sealwire.httpx import AsyncSealedTransport, SealedTransport
@@ -208,6 +208,25 @@ def raw(service: Service, content: bytes, close: bool = True) -> bytes:
                 if answer.startswith(b"HTTP/1.1") and not close:
                     break
         return answer
+
+
+def test_an_answer_that_is_too_large_is_the_apps_error(device: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sealwire.asgi._MAX_RESPONSE", 100_000)
+    service = Service(device)
+    inner, raised = service.app._app, list[BaseException]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await inner(scope, receive, send)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    service.app._app = app
+    with service.running(), calling(service) as calls:
+        answer = calls.get(f"{service.origin}/large")
+    assert (answer.status_code, answer.content) == (500, b"")
+    assert [type(error) for error in raised] == [TooLarge]
 
 
 def test_slow_and_large_bodies(device: Identity) -> None:

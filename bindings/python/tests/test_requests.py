@@ -61,6 +61,17 @@ def test_streams(device: Any) -> None:
         assert answer.raw.read(9) == b"data: 1\n\n"
         service.echo.go.set()  # The second event is made when the first one was read.
         assert answer.raw.read(9) == b"data: 2\n\n" and answer.raw.read(9) == b""
+        for size in (None, 1000):
+            service.echo.go.clear()
+            events = calls.get(f"{service.origin}/events", stream=True).iter_content(size)
+            assert next(events) == b"data: 1\n\n"
+            service.echo.go.set()
+            assert list(events) == [b"data: 2\n\n"]
+        service.echo.go.clear()
+        lines = calls.get(f"{service.origin}/events", stream=True).iter_lines()
+        assert next(lines) == b"data: 1"
+        service.echo.go.set()
+        assert [line for line in lines if line] == [b"data: 2"]
         assert sum(map(len, calls.get(f"{service.origin}/large", stream=True).iter_content(10_000))) == 64 * 65_536
         with calls.get(f"{service.origin}/large", stream=True) as half:
             next(half.iter_content(1000))
@@ -79,6 +90,16 @@ def test_streams(device: Any) -> None:
         for _ in range(2):
             with pytest.raises((Truncated, SealedConnectionError)):
                 broken.raw.read()
+        for _ in range(2):
+            with pytest.raises((Truncated, SealedConnectionError)):
+                list(calls.get(f"{service.origin}/breaks", stream=True).iter_content(None))
+
+
+def test_a_whole_answer_is_read_in_every_way(service: Service) -> None:
+    with session(service) as calls:
+        url = f"{service.origin}/large"
+        assert [sum(map(len, calls.get(url, stream=True).iter_content(size))) for size in (None, 1000)] == [64 * 65_536] * 2
+        assert len(calls.get(url, stream=True).raw.read()) == 64 * 65_536
 
 
 def test_redirects_inside_are_requests_own(service: Service) -> None:

@@ -15,7 +15,7 @@ import anyio.to_thread
 from ._bytes import wanted
 from ._caller import RawObserver
 from ._clock import now
-from ._error import Expired, SealwireError, call, calling_back, misuse
+from ._error import Expired, SealwireError, call, calling_back, made, misuse
 from ._ffi import sealwire as ffi
 from .keys import Identity, Pin, Signer
 from .policy import CallEvent
@@ -78,8 +78,8 @@ class SealwireMiddleware:
     - ``replay``: a `ReplayCache` of your own, needed as soon as there are two processes; ``replay_unsigned`` another one for what nobody signed:
       a cache that strangers can fill refuses everybody.
 
-    Answers in the whole form are collected, up to 64 MiB; those to requests in the chunked form are sealed while they are made. Answers that
-    cannot be sealed, and what the app raises, become a sealed 500. Raises `Misuse` and `Malformed` for options that make no sense.
+    Answers in the whole form are collected, up to 64 MiB, above which the app's ``send`` raises `TooLarge`; those to requests in the chunked form
+    are sealed while they are made. Answers that cannot be sealed, and what the app raises, become a sealed 500. Raises `Misuse` and `Malformed` for options that make no sense.
     Source: SPEC §18 to §21.
     """
 
@@ -423,6 +423,7 @@ class _Whole:
                 self._body += message.get("body", b"")
             if len(self._body) > _MAX_RESPONSE:
                 await self.failed()
+                raise made("TooLarge", "an answer above 64 MiB, to a request that did not ask for it in pieces")
             elif not message.get("more_body", False):
                 await self._seal(self.status, self._headers, bytes(self._body))
 

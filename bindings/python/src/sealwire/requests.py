@@ -270,10 +270,21 @@ class _Raw(urllib3.HTTPResponse):
     _failure: SealwireError | None = None
 
     def read(self, *arguments: Any, **options: Any) -> bytes:
+        return self._reading(super().read, *arguments, **options)
+
+    def read1(self, *arguments: Any, **options: Any) -> bytes:
+        return self._reading(super().read1, *arguments, **options)
+
+    def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
+        """What has come, up to ``amt``: urllib3's own waits until it has as much, and for ``None`` until the body is closed."""
+        while piece := self.read1(amt or _PIECE, decode_content):
+            yield piece
+
+    def _reading(self, read: Callable[..., bytes], *arguments: Any, **options: Any) -> bytes:
         if self._failure is not None:
             raise self._failure
         try:
-            return super().read(*arguments, **options)
+            return read(*arguments, **options)
         except SealwireError as error:
             self._failure = error
             raise
@@ -307,6 +318,9 @@ class _PassingBody(io.RawIOBase):
         buffer[: len(taken)] = taken
         self._ready = self._ready[len(taken) :]
         return len(taken)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(_PIECE if size < 0 else size) or b""
 
     def close(self) -> None:
         if not self.closed:

@@ -39,7 +39,7 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
 
     @classmethod
     def load(cls, store: SecretStore, name: str) -> ServiceKeys | None:
-        """The keys that were saved, without those that have expired; `None` if nothing was. Raises `Malformed` if they are not keys."""
+        """The keys that were saved, without those that have expired; `None` if nothing was, or all have. Raises `Malformed` if they are not keys."""
         raw = call(ffi.load_service_keys, raw_store(store), name, now())
         return None if raw is None else cls._of(raw)
 
@@ -48,7 +48,7 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
         call(self._raw.save, raw_store(store), name, now())
 
     def reload(self, store: SecretStore, name: str) -> None:
-        """Takes what another process has saved. Raises `StoreFailed` if nothing was."""
+        """Takes what another process has saved. Raises `StoreFailed` if nothing was, or all of it has expired."""
         call(self._raw.reload, raw_store(store), name, now())
 
     def rotate(self) -> None:
