@@ -88,6 +88,10 @@ impl fmt::Display for Error {
                 write!(f, "unsealed: a message without the protection that is demanded, status {status}")
             }
             Self::Network(what) => write!(f, "network failed: {what}"),
+            // The module has no files, and no use for the forty texts of what can happen to one.
+            #[cfg(target_family = "wasm")]
+            Self::Store(_) => f.write_str("storage failed"),
+            #[cfg(not(target_family = "wasm"))]
             Self::Store(kind) => write!(f, "storage failed: {kind}"),
         }
     }

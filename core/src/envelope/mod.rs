@@ -6,6 +6,7 @@ mod text;
 
 pub use metadata::{Metadata, MetadataValue};
 pub(crate) use private::PrivateBlock;
+pub(crate) use text::{from_base64, to_base64};
 pub use text::{from_text, to_text};
 
 use crate::cbor::{self, BytesHead, IntMap, Writer, bytes_head};

@@ -9,6 +9,21 @@ pub fn to_text(bytes: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(bytes)
 }
 
+/// Bytes as base64 with padding. From the text form, so that there is one base64 in the program.
+pub(crate) fn to_base64(bytes: &[u8]) -> String {
+    let mut text = to_text(bytes).replace('-', "+").replace('_', "/");
+    while text.len() % 4 != 0 {
+        text.push('=');
+    }
+    text
+}
+
+/// Reads base64 with padding, if it is what [`to_base64`] writes.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = from_text(&text.trim_end_matches('=').replace('+', "-").replace('/', "_")).ok()?;
+    (to_base64(&bytes) == text).then_some(bytes)
+}
+
 /// Reads base64url without padding.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! The text forms of SPEC §10: Bech32m, lower case, without the length limit of 90.
 
 use crate::error::{Error, Result};
-use bech32::primitives::decode::CheckedHrpstring;
-use bech32::{Bech32m, Checksum, Hrp};
+use bech32::primitives::iter::{Fe32IterExt as _};
+use bech32::{Bech32m, Checksum, Fe32, Hrp};
 use zeroize::Zeroizing;
 
 const MAX_TEXT: usize = 4096;
@@ -78,10 +78,9 @@ impl TextForm {
     /// The text, in a buffer that did not grow: an identity's is secret, and growing leaves copies behind.
     pub(super) fn encode(self, bytes: &[u8]) -> String {
         let mut text = String::with_capacity(MAX_TEXT);
-        // The prefixes are valid and no key comes near the length limit, so this cannot fail.
-        if let Ok(hrp) = Hrp::parse(self.prefix()) {
-            bech32::encode_lower_to_fmt::<LongBech32m, String>(&mut text, hrp, bytes).unwrap_or_default();
-        }
+        let hrp = Hrp::parse_unchecked(self.prefix());
+        // No key comes near the length limit, so this cannot fail.
+        bech32::encode_lower_to_fmt::<LongBech32m, String>(&mut text, hrp, bytes).unwrap_or_default();
         text
     }
 
@@ -100,18 +99,23 @@ impl TextForm {
         if text.bytes().any(|byte| byte.is_ascii_whitespace()) {
             return Err(Error::InvalidKey(&"a key's text has no white space in or around it: trim it"));
         }
-        let checked =
-            CheckedHrpstring::new::<LongBech32m>(text).map_err(|_| Error::InvalidKey(self.damage(text)))?;
-        if checked.hrp().as_str() != self.prefix() {
-            return Err(Error::InvalidKey(BEGINNINGS));
-        }
+        let data = front(text).and_then(|front| front.strip_prefix(self.prefix())?.strip_prefix('1'));
+        let data = data.ok_or(Error::InvalidKey(self.damage(text)))?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-        bytes.extend(checked.byte_iter());
-        // One text per value: padding bits that are not zero would be a second one.
-        if *Zeroizing::new(self.encode(&bytes)) == text {
+        bytes.extend(data.chars().map_while(|character| Fe32::from_char(character).ok()).fes_to_bytes());
+        // One text per value: this finds a wrong checksum, and padding bits that are not zero, which would be a second one.
+        let written = Zeroizing::new(self.encode(&bytes));
+        if *written == text {
             Ok(std::mem::take(&mut bytes))
-        } else {
+        } else if written.len() == text.len() && front(&written) != front(text) {
             Err(Error::InvalidKey(&"a key's text with stray bits at its end"))
+        } else {
+            Err(Error::InvalidKey(self.damage(text)))
         }
     }
+}
+
+/// What stands before the checksum.
+fn front(text: &str) -> Option<&str> {
+    text.get(..text.len().checked_sub(LongBech32m::CHECKSUM_LENGTH)?)
 }

@@ -1,12 +1,13 @@
 //! HPKE in base mode (RFC 9180) with the two KEMs of SPEC §4.
 
 use super::aead::HpkeChaCha;
-use super::random::{OsRng, random_key};
+use super::oblivious::HpkeAead;
+use super::random::random_key;
 use crate::error::{Error, Result};
 use crate::secret::Key;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::{X25519HkdfSha256, XWing};
-use hpke::{Deserializable, Kem as HpkeKem, OpModeR, OpModeS, Serializable};
+use hpke::{Deserializable, Kem as HpkeKem, OpModeR, Serializable};
 use zeroize::Zeroize;
 
 type Public<K> = <K as HpkeKem>::PublicKey;
@@ -91,20 +92,11 @@ impl KemPublic {
 
     /// HPKE `SealBase` with empty associated data: (enc, ct).
     pub(crate) fn seal(&self, info: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
-        fn seal<K: HpkeKem>(key: &Public<K>, info: &[u8], plaintext: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
-            let failed = |_| Error::InvalidKey(&"the KEM refused the recipient's key");
-            let mut rng = OsRng::default();
-            let (enc, mut context) =
-                hpke::setup_sender_with_rng::<HpkeChaCha, HkdfSha256, K>(&OpModeS::Base, key, info, &mut rng)
-                    .map_err(failed)?;
-            let ct = context.seal(plaintext, &[]).map_err(failed)?;
-            rng.check()?;
-            Ok((enc.to_bytes().to_vec(), ct))
-        }
-        match self {
-            Self::XWing(key) => seal::<XWing>(key, info, plaintext),
-            Self::X25519(key) => seal::<X25519HkdfSha256>(key, info, plaintext),
-        }
+        let (enc, mut context) = self.start_sending(HpkeAead::ChaCha20Poly1305, info)?;
+        let mut ct = plaintext.to_vec();
+        let tag = context.seal(&[], &mut ct)?;
+        ct.extend(tag);
+        Ok((enc, ct))
     }
 }
 

@@ -117,7 +117,7 @@ impl KemPublic {
             let mut rng = OsRng::default();
             let (enc, context) =
                 hpke::setup_sender_with_rng::<A, HkdfSha256, K>(&OpModeS::Base, key, info, &mut rng)
-                    .map_err(|_| Error::InvalidKey(&"the KEM refused the service's key"))?;
+                    .map_err(|_| Error::InvalidKey(&"the KEM refused a public key"))?;
             rng.check()?;
             Ok((enc.to_bytes().to_vec(), Box::new(context)))
         }

@@ -13,6 +13,7 @@ pub use service::{
 };
 
 use super::message::Headers;
+use crate::envelope::{from_base64, to_base64};
 use crate::error::{Error, Result};
 
 /// Fields with a meaning of their own. All but the date begin with `sealwire-`, which an app's own fields do not.
@@ -67,15 +68,11 @@ pub(crate) fn refuse_reserved(headers: &Headers) -> Result<()> {
 
 /// An sf-binary (RFC 9651 §3.3.5): base64 between colons.
 pub(crate) fn write_binary(bytes: &[u8]) -> String {
-    use base64ct::{Base64, Encoding};
-    format!(":{}:", Base64::encode_string(bytes))
+    [":", &to_base64(bytes), ":"].concat()
 }
 
 /// The bytes of an sf-binary, which has to be padded and canonical.
 pub(crate) fn read_binary(text: &str) -> Result<Vec<u8>> {
-    use base64ct::{Base64, Encoding};
     let inner = text.strip_prefix(':').and_then(|rest| rest.strip_suffix(':'));
-    inner
-        .and_then(|inner| Base64::decode_vec(inner).ok())
-        .ok_or(Error::Malformed(&"a field is not an sf-binary"))
+    inner.and_then(from_base64).ok_or(Error::Malformed(&"a field is not an sf-binary"))
 }

@@ -3,11 +3,12 @@
 use super::body::{BodyProof, read_beginning};
 use super::fields::{Input, integer, string};
 use super::{ALGORITHM, CONTENT_DIGEST, EXCHANGE_HEAD, LABEL, TAG, VALIDITY, covered};
+use crate::envelope::to_base64;
 use crate::error::{Error, Result};
+use crate::http::exchange::write_binary;
 use crate::http::message::{RequestHead, unix_seconds};
 use crate::identity::Identity;
 use crate::suite::{random_array, sha256};
-use base64ct::{Base64, Encoding};
 
 /// Signs requests with a device's key, so that a gateway can tell whose they are without reading them.
 ///
@@ -118,7 +119,7 @@ impl<'i> RequestSigner<'i> {
                 components.push(field);
             }
         }
-        let nonce = Base64::encode_string(&random_array::<16>()?);
+        let nonce = to_base64(&random_array::<16>()?);
         let parameters = [
             ("created", integer(now)?),
             ("expires", integer(now.saturating_add(VALIDITY))?),
@@ -132,5 +133,5 @@ impl<'i> RequestSigner<'i> {
 }
 
 fn set_digest(head: &mut RequestHead, sha256: &[u8; 32]) -> Result<()> {
-    head.headers.set(CONTENT_DIGEST, format!("sha-256=:{}:", Base64::encode_string(sha256)))
+    head.headers.set(CONTENT_DIGEST, ["sha-256=", &write_binary(sha256)].concat())
 }

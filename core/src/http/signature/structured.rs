@@ -3,7 +3,7 @@
 //! Everything else is refused, spaces aside: RFC 9651 lets the second of two members or parameters win, and base64 with other pad bits pass,
 //! so two readers could take two things from it. Values stay text until one is read.
 
-use base64ct::{Base64, Encoding};
+use crate::envelope::from_base64;
 
 const MAX_MEMBERS: usize = 8;
 const MAX_PARAMETERS: usize = 32;
@@ -235,7 +235,7 @@ impl<'t> Scanner<'t> {
             b'%' => self.next()? == b'"' && self.pass_display_string()?,
             b':' => {
                 let base64 = self.all(|byte| byte != b':');
-                self.takes(b':') && text(base64).is_ok_and(|base64| Base64::decode_vec(base64).is_ok())
+                self.takes(b':') && text(base64).is_ok_and(|base64| from_base64(base64).is_some())
             }
             b'?' => matches!(self.next()?, b'0' | b'1'),
             b'@' => self.pass_number() == Some(0),
