@@ -538,6 +538,19 @@ fn envelope(id: &str, version: u64, text: &str) -> Vec<u8> {
     sealer.metadata("version", version).content_type("text/x-note").seal(text.as_bytes()).unwrap()
 }
 
+/// Who names readers believes that nobody else can read it.
+#[test]
+fn readers_are_not_named_in_vain() {
+    let request = || CallRequest::new("PUT", URL).body("milk");
+    for request in
+        [request().to(&[DEVICE.recipient().clone()]), request().version(0), request().context(note("17"))]
+    {
+        let refused = caller(|rule| rule.exchange().sign()).call(request, NOW).err();
+        assert_eq!(refused.unwrap().code(), "Misuse");
+    }
+    caller(|rule| rule.exchange().sign()).call(request(), NOW).unwrap();
+}
+
 #[test]
 fn a_resource_is_sealed_to_people_and_opened_again() {
     let seen = LastSeen::in_store(MemoryStore::default());
