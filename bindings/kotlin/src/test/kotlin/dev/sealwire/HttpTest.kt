@@ -167,6 +167,17 @@ internal abstract class HttpTest {
     }
 
     @Test
+    fun `what a server says to a write is left out, and its length with it`() = Service().use { service ->
+        service.hijack = { it.reply(201, "taken".encodeToByteArray()) }
+        val resource = SealedResource("notes", "id", to = listOf(alice.recipient), senders = listOf(alice.signer))
+        client(policy(service, Rule(service.origin, "/stored/{id}", seal = resource)), identity = alice).use { client ->
+            val got = client.call("PUT", "${service.origin}/stored/17", Body.Whole("a note".encodeToByteArray()))
+            assertEquals(201 to 0, got.status to got.body.size)
+            assertEquals(null, got.fields.entries.find { it.key.equals("content-length", ignoreCase = true) })
+        }
+    }
+
+    @Test
     fun `streamed answers come while they are made`() {
         val goOn = CountDownLatch(1)
         val app = { _: AppRequest ->
