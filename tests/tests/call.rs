@@ -38,7 +38,8 @@ fn headers(fields: &[(&str, &str)]) -> Headers {
 
 /// Hands an answer back, as a whole.
 fn answer(awaiting: Awaiting, status: u16, kind: &str, body: &[u8], now: u64) -> Result<Outcome, Error> {
-    match awaiting.answered(status, headers(&[("content-type", kind)]), false)? {
+    let fields = headers(&[("content-type", kind), ("content-length", &body.len().to_string())]);
+    match awaiting.answered(status, fields, false)? {
         Answered::Passing(_) => panic!("it passes"),
         Answered::Reading(receiving) => match receiving.push(body)? {
             Answered::Passing(_) => panic!("it passes"),
@@ -537,6 +538,19 @@ fn envelope(id: &str, version: u64, text: &str) -> Vec<u8> {
     sealer.metadata("version", version).content_type("text/x-note").seal(text.as_bytes()).unwrap()
 }
 
+/// Who names readers believes that nobody else can read it.
+#[test]
+fn readers_are_not_named_in_vain() {
+    let request = || CallRequest::new("PUT", URL).body("milk");
+    for request in
+        [request().to(&[DEVICE.recipient().clone()]), request().version(0), request().context(note("17"))]
+    {
+        let refused = caller(|rule| rule.exchange().sign()).call(request, NOW).err();
+        assert_eq!(refused.unwrap().code(), "Misuse");
+    }
+    caller(|rule| rule.exchange().sign()).call(request(), NOW).unwrap();
+}
+
 #[test]
 fn a_resource_is_sealed_to_people_and_opened_again() {
     let seen = LastSeen::in_store(MemoryStore::default());
@@ -552,6 +566,8 @@ fn a_resource_is_sealed_to_people_and_opened_again() {
     // A server's word on a write is no data. That it took it counts before the rest of its answer has come.
     let written = done(answer(sending.awaiting, 201, "text/plain", b"thanks", NOW)).unwrap();
     assert_eq!((written.head.status, written.body.len()), (201, 0));
+    // Nor is what describes it.
+    assert_eq!(written.head.headers.one("content-length"), Ok(None));
     drop(put(9).awaiting.answered(500, headers(&[]), false));
     drop(put(4).awaiting.answered(204, headers(&[]), false));
 

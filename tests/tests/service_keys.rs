@@ -165,6 +165,19 @@ mod kept {
         assert!(!keys.has_expired(NOW + DAY));
     }
 
+    /// A service that was down for long makes new ones, as its first start did.
+    #[test]
+    fn of_keys_that_have_all_expired_nothing_is_loaded_and_new_ones_take_their_place() {
+        let store = MemoryStore::default();
+        x25519(NOW).save(&store, "service", NOW).unwrap();
+        assert!(ServiceKeys::load(&store, "service", NOW + DAY - 1).unwrap().is_some());
+        assert!(ServiceKeys::load(&store, "service", NOW + DAY).unwrap().is_none());
+        x25519(NOW + DAY).save(&store, "service", NOW + DAY).unwrap();
+        assert!(ServiceKeys::load(&store, "service", NOW + DAY).unwrap().is_some());
+        // A clock that was set back does not make the older ones newer.
+        assert_eq!(code(x25519(NOW).save(&store, "service", NOW)), "Misuse");
+    }
+
     /// Until it is published, other processes have time to load it; then each of them has it.
     #[test]
     fn a_new_key_is_understood_before_it_is_published() {

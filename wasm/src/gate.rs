@@ -39,8 +39,8 @@ impl ServiceKeys {
     }
 
     #[wasm_bindgen(js_name = fromBytes)]
-    pub fn from_bytes(saved: Vec<u8>, now: u64) -> Result<Self> {
-        Ok(Self(Rc::new(RefCell::new(Holder::Own(read(saved, now)?)))))
+    pub fn from_bytes(saved: Vec<u8>, now: u64) -> Result<Option<Self>> {
+        Ok(read(saved, now)?.map(|keys| Self(Rc::new(RefCell::new(Holder::Own(keys))))))
     }
 
     /// To be wiped by who asked.
@@ -57,7 +57,7 @@ impl ServiceKeys {
 
     /// Takes those that another process has rotated.
     pub fn replace(&self, saved: Vec<u8>, now: u64) -> Result<()> {
-        let newer = read(saved, now)?;
+        let newer = read(saved, now)?.ok_or(Error::Expired)?;
         self.with(|keys| *keys = newer)
     }
 
@@ -86,11 +86,10 @@ impl ServiceKeys {
     }
 }
 
-fn read(saved: Vec<u8>, now: u64) -> Result<sealwire::http::ServiceKeys> {
+fn read(saved: Vec<u8>, now: u64) -> Result<Option<sealwire::http::ServiceKeys>> {
     let store = MemoryStore::default();
     store.save(NAME, &SecretBytes::new(saved))?;
-    let keys = sealwire::http::ServiceKeys::load(&store, NAME, now)?;
-    Ok(keys.ok_or(Error::Truncated)?)
+    Ok(sealwire::http::ServiceKeys::load(&store, NAME, now)?)
 }
 
 /// Where a service is, and what it takes.

@@ -9,7 +9,7 @@ import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { after, before, test } from "node:test";
+import { after, before, mock, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
@@ -198,6 +198,15 @@ test("a key that the service does not have (any more) is named in clear, a rotat
   await keys.save(store, "keys");
   await second.reload(store, "keys");
   assert.equal(await ServiceKeys.load(store, "nothing"), undefined);
+  const short = await ServiceKeys.generate({ kem: "X25519", lifetime: 1 });
+  await short.save(store, "short");
+  mock.timers.enable({ apis: ["Date"], now: Date.now() + 2000 });
+  try {
+    assert.equal(await ServiceKeys.load(store, "short"), undefined);
+    await assert.rejects(second.reload(store, "short"), { code: "Expired" });
+  } finally {
+    mock.timers.reset();
+  }
   assert.ok(saved.get("keys").length > 100);
   await assert.rejects(second.reload(store, "nothing"), { code: "Misuse" });
   await rust("calls", first, device);

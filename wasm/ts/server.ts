@@ -62,10 +62,15 @@ export class ServiceKeys {
     });
   }
 
-  /** The keys that were saved, without those that have expired; `undefined` if nothing was. Rejects with `Malformed` if they are not keys. */
+  /**
+   * The keys that were saved, without those that have expired; `undefined` if nothing was, or all have. Rejects with `Malformed` if they are
+   * not keys.
+   */
   static async load(store: ServiceKeysStore, name: string): Promise<ServiceKeys | undefined> {
     const saved = await store.load(name);
-    return saved ? run(() => wiping(saved, () => new ServiceKeys(glue.ServiceKeys.fromBytes(saved, now())))) : undefined;
+    if (!saved) return undefined;
+    const raw = await run(() => wiping(saved, () => glue.ServiceKeys.fromBytes(saved, now())));
+    return raw && new ServiceKeys(raw);
   }
 
   /** Keeps the keys for the next start and for other processes. */
@@ -78,7 +83,7 @@ export class ServiceKeys {
     }
   }
 
-  /** Takes what another process has saved. `Misuse` if nothing was. */
+  /** Takes what another process has saved. `Misuse` if nothing was, `Expired` if all of it has. */
   async reload(store: ServiceKeysStore, name: string): Promise<void> {
     const saved = await store.load(name);
     if (!saved) throw misuse("no keys are saved under this name");

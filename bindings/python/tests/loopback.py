@@ -163,7 +163,7 @@ class EchoApp:
         id = request.path_params["id"]
         if request.method == "PUT":
             self.store[id] = await request.body()
-            return Response(status_code=201)
+            return PlainTextResponse("taken", status_code=201)
         return Response(self.store[id], media_type="application/vnd.sealwire") if id in self.store else Response(status_code=404)
 
     async def websocket(self, websocket: WebSocket) -> None:

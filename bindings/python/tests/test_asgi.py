@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable
 from typing import Annotated, Any
 
+import anyio
 import anyio.to_thread
 import fastapi
 import httpx
@@ -18,9 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from loopback import Between, EchoApp, Service, serving
-from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, Unsealed, sign_request
+from sealwire import Expired, Identity, Kem, Malformed, Misuse, Policy, Rule, Signer, TooLarge, Truncated, Unsealed, sign_request
 from sealwire._ffi import sealwire as ffi
-from sealwire.asgi import MemoryReplayCache, Mounted, SealwireMiddleware, ServiceKeys, Verify, sender
+from sealwire.asgi import MemoryReplayCache, Message, Mounted, Receive, Scope, SealwireMiddleware, ServiceKeys, Verify, sender
 from sealwire.httpx import AsyncSealedTransport, SealedTransport
 
 
@@ -207,6 +208,25 @@ def raw(service: Service, content: bytes, close: bool = True) -> bytes:
                 if answer.startswith(b"HTTP/1.1") and not close:
                     break
         return answer
+
+
+def test_an_answer_that_is_too_large_is_the_apps_error(device: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sealwire.asgi._MAX_RESPONSE", 100_000)
+    service = Service(device)
+    inner, raised = service.app._app, list[BaseException]()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await inner(scope, receive, send)
+        except BaseException as error:
+            raised.append(error)
+            raise
+
+    service.app._app = app
+    with service.running(), calling(service) as calls:
+        answer = calls.get(f"{service.origin}/large")
+    assert (answer.status_code, answer.content) == (500, b"")
+    assert [type(error) for error in raised] == [TooLarge]
 
 
 def test_slow_and_large_bodies(device: Identity) -> None:
@@ -399,6 +419,15 @@ def test_options_that_make_no_sense(device: Identity) -> None:
         ({"origin": origin, "keys": keys, "identity": device, "plain": ["health"]}, Exception),
         ({"origin": origin, "verify": Verify(str(device.signer))}, Misuse),
         ({"origin": origin, "verify": Verify(["nobody"])}, Exception),
+        ({"origin": origin, "verify": [device.signer]}, TypeError),
+        ({"origin": origin, "keys": "keys", "identity": device}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": "me"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "mounted": ("/api", "")}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "replay": "redis"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "replay_unsigned": "redis"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "observer": "log"}, TypeError),
+        ({"origin": origin, "keys": keys, "identity": device, "body_timeout": float("nan")}, Misuse),
+        ({"origin": origin, "keys": keys, "identity": device, "body_timeout": "30"}, TypeError),
     ]
     for options, error in bad:
         with pytest.raises(error):
@@ -438,3 +467,100 @@ def test_finalisers_in_any_order() -> None:
         Late(ffi.Identity.generate(ffi.Kem.X25519))
     gc.collect()
     assert len(said) == 100 and set(said) <= {"ok", "Misuse"}
+
+
+def arriving(*messages: Message, then: Message | None = None) -> Receive:
+    """What a server has received, and then nothing more."""
+    coming = iter(messages)
+
+    async def receive() -> Message:
+        for message in coming:
+            return message
+        if then is None:
+            await anyio.sleep_forever()
+        assert then is not None
+        return then
+
+    return receive
+
+
+def heard(app: Any, scope: Scope, receive: Receive) -> list[Any]:
+    """What an app sends for one request, without a server."""
+    sent: list[Any] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def ask() -> None:
+        with anyio.fail_after(20):
+            await app(scope, receive, send)
+
+    anyio.run(ask)
+    return sent
+
+
+class Direct(httpx.BaseTransport):
+    """Asks an app without a server, as one that has another version of HTTP would; with ``cut`` the client goes away before the end."""
+
+    def __init__(self, app: Any, version: str, cut: bool = False) -> None:
+        self.app, self.version, self.cut = app, version, cut
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        path, _, query = request.url.raw_path.partition(b"?")
+        # HTTP/2 and later need not say how long a body is.
+        framing = () if self.version == "1.1" else (b"content-length", b"transfer-encoding")
+        scope = {
+            "type": "http", "http_version": self.version, "method": request.method, "scheme": "http", "path": path.decode(), "raw_path": path,
+            "query_string": query, "headers": [(name.lower(), value) for name, value in request.headers.raw if name.lower() not in framing],
+        }  # fmt: skip
+        body = request.read()
+        pieces: list[Message] = [{"type": "http.request", "body": b"", "more_body": True}] * 2
+        if self.cut and body:
+            last: Message = {"type": "http.request", "body": body[:-30], "more_body": True}
+        else:
+            last = {"type": "http.request", "body": body, "more_body": False}
+        sent = heard(self.app, scope, arriving(*pieces, last, then={"type": "http.disconnect"}))
+        content = b"".join(message["body"] for message in sent[1:])
+        return httpx.Response(sent[0]["status"], headers=sent[0]["headers"], content=content)
+
+
+@pytest.mark.parametrize("version", ["1.1", "2", "3"])
+def test_a_body_that_no_field_tells_of(device: Identity, version: str) -> None:
+    """HTTP/2 and later frame bodies themselves: a request without one is not taken for one that has one, nor the other way round."""
+    service = Service(device)
+    with calling(service, Direct(service.app, version)) as calls:
+        for method, body in [("GET", b""), ("HEAD", b""), ("DELETE", b""), ("DELETE", b"hello"), ("POST", b""), ("POST", b"hello"), ("OPTIONS", b"hello")]:
+            answer = calls.request(method, f"{service.origin}/length" if method == "POST" else f"{service.origin}/echo", content=body)
+            assert answer.status_code == (405 if method == "OPTIONS" else 200), (method, body)
+    with calling(service, Direct(service.app, version), in_the_clear=True, sign=True) as calls:
+        assert calls.put(f"{service.origin}/store/1", content=b"hello").status_code == 201
+        assert calls.get(f"{service.origin}/store/1").content == b"hello"
+    with httpx.Client(transport=Direct(service.app, version)) as calls:
+        assert calls.get(f"{service.origin}/health").text == "well"
+
+
+def test_a_path_that_no_bytes_are(device: Identity) -> None:
+    """Of a server that hands on no raw path."""
+    sent = heard(Service(device).app, {"type": "http", "method": "GET", "path": "/\udcff", "headers": []}, arriving())
+    assert sent[0]["status"] == 401
+
+
+def test_after_a_body_that_was_cut_off(device: Identity) -> None:
+    """An app that has heard of it can still answer: what comes next is that the client has gone, as it is of any request."""
+    heard_of: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Any) -> None:
+        for _ in range(4):
+            try:
+                heard_of.append((await receive())["type"])
+            except Truncated as error:
+                heard_of.append(error.code)
+        await Response("sorry", 422)(scope, receive, send)
+
+    identity, origin = Identity.generate(kem=Kem.X25519), "https://api.example.com"
+    keys = ServiceKeys.generate(kem=Kem.X25519)
+    service = SealwireMiddleware(app, origin=origin, keys=keys, identity=identity, unsigned=["/upload"], stream=["/upload"])
+    policy = Policy([Rule(origin, "/{rest..}", exchange=True, streamed=True)], {origin: identity.recipient.pin})
+    with httpx.Client(transport=SealedTransport(policy, transport=Direct(service, "1.1", cut=True))) as calls:
+        assert calls.post(f"{origin}/upload", content=iter([bytes(20_000)] * 2)).text == "sorry"
+    assert heard_of == ["http.request", "Truncated", "http.disconnect", "http.disconnect"]

@@ -20,7 +20,7 @@ import sealwire
 from sealwire import (
     Aead, Anonymous, ContentKey, Identity, InvalidKey, Kem, Keyring, Malformed, Misuse, NotRecipient, Passphrase, Pin, Policy, Recipient,
     Rejected, Rule, SealContext, SealwireError, Signer, SymmetricKey, Unsealed, from_text, header_len, inspect, join, open_detached, reseal, rewrap,
-    rewrap_header, seal, seal_parts, split, to_text,
+    rewrap_header, seal, seal_parts, sign_request, split, to_text,
 )  # fmt: skip
 from sealwire._ffi import sealwire as ffi
 from sealwire.httpx import SealedTransport
@@ -401,3 +401,23 @@ def test_an_error_keeps_nothing_until_a_collector_comes_by() -> None:
         assert gone() is None
     finally:
         gc.enable()
+
+
+def test_what_is_of_another_kind(alice: Identity) -> None:
+    """It is said as such, and not as an attribute that something inside has not."""
+    context = SealContext("notes", "17")
+    wrong: list[Callable[[], object]] = [
+        lambda: seal("x", Anonymous("bob"), context),  # type: ignore[arg-type]
+        lambda: seal("x", alice.recipient, context, sign="alice"),  # type: ignore[arg-type]
+        lambda: alice.recipient.pin.check("bob"),  # type: ignore[arg-type]
+        lambda: Identity.generate(kem="x25519"),  # type: ignore[arg-type]
+        lambda: sign_request("GET", "https://api.example.com/", "alice"),  # type: ignore[arg-type]
+        lambda: sign_request("GET", None, alice),  # type: ignore[arg-type]
+    ]
+    for one in wrong:
+        with pytest.raises(TypeError, match="is wanted, not"):
+            one()
+    with pytest.raises(Misuse):
+        seal("x", alice.recipient, context, metadata=5)  # type: ignore[arg-type]
+    with pytest.raises(Misuse):
+        sign_request("GET", "https://api.example.com/", alice, fields={"te": "x"})  # type: ignore[dict-item]

@@ -6,14 +6,14 @@ import asyncio
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
 from loopback import TUNNEL, Between, Service, serving
 from sealwire import (
-    CallEvent, CallOptions, Identity, InPlace, Kem, MemoryStore, Misuse, Policy, Rejected, Rule, SealContext, SealedResource, SealwireError,
+    CallEvent, CallOptions, Identity, InPlace, InvalidKey, Kem, Malformed, MemoryStore, Misuse, Policy, Rejected, Rule, SealContext, SealedResource, SealwireError,
     Truncated, TrustFirstUse, TrustKeys, TrustPins, Tunnel, Unsealed, seal,
 )  # fmt: skip
 from sealwire.asgi import Verify
@@ -321,6 +321,19 @@ def test_signers_are_looked_up(device: Identity, stranger: Identity, at: int) ->
             other.get(f"{service.origin}/echo")
 
 
+class Saying(httpx.HTTPTransport):
+    """Somebody in between, who adds a field to answers."""
+
+    def __init__(self, name: str, value: str) -> None:
+        super().__init__()
+        self.field = (name, value)
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = super().handle_request(request)
+        response.headers[self.field[0]] = self.field[1]
+        return response
+
+
 def test_sealed_resources(service: Service, device: Identity, stranger: Identity) -> None:
     resource = SealedResource("store", "id", to=[device.recipient], senders=[device.signer])
     policy = Policy([Rule(service.origin, "/store/{id}", seal=resource, sign=True)])
@@ -335,6 +348,10 @@ def test_sealed_resources(service: Service, device: Identity, stranger: Identity
         info = sealed_info(answer)
         assert answer.content == b"for me" and info.signer == device.signer
         assert info.about is not None and info.about.version == 1
+        # What is said of the envelope is not said of what was in it.
+        bent = httpx.Client(transport=SealedTransport(policy, identity=device, transport=Saying("content-encoding", "gzip")))
+        with bent:
+            assert bent.get(url).content == b"for me"
         # An older version, served as new.
         old = service.echo.store["17"]
         calls.put(url, content=b"newer", extensions={"sealwire": CallOptions(version=2)})
@@ -483,3 +500,67 @@ def test_no_identity_of_another_kem_is_needed() -> None:
     device = Identity.generate(kem=Kem.X_WING)
     with Service(device).running() as service, client(service) as calls:
         assert calls.get(f"{service.origin}/echo").status_code == 200
+
+
+ORIGIN = "https://api.example.com"
+# Without a type checker.
+RULE, POLICY, RESOURCE = cast("tuple[Any, Any, Any]", (Rule, Policy, SealedResource))
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: RULE("api.example.com", "/x"), Malformed),
+        (lambda: RULE(f"{ORIGIN}/", "/x"), Malformed),
+        (lambda: RULE("https://API.example.com", "/x"), Malformed),
+        (lambda: RULE(ORIGIN, "x"), Malformed),
+        (lambda: RULE(ORIGIN, 5), TypeError),
+        (lambda: RULE(ORIGIN, "/x", sign="no"), TypeError),
+        (lambda: RULE(ORIGIN, "/x", exchange="yes"), Misuse),
+        (lambda: RULE(ORIGIN, "/x", exchange=Tunnel("nowhere")), Malformed),
+        (lambda: RULE(ORIGIN, "/x", seal="notes"), TypeError),
+        (lambda: RULE(ORIGIN, "/x", seal=RESOURCE("notes", "id", to=["bob"])), TypeError),
+        (lambda: RULE(ORIGIN, "/x", seal=RESOURCE("notes", "id", senders=["bob"])), InvalidKey),
+        (lambda: RULE(ORIGIN, "/x", seal=RESOURCE("notes", "id", list=("id", "envelope"))), TypeError),
+        (lambda: POLICY(ORIGIN, "sealwire-pin1"), Misuse),
+        (lambda: POLICY(RULE(ORIGIN, "/x")), Misuse),
+        (lambda: POLICY([RULE(ORIGIN, "/x")], [ORIGIN]), Misuse),
+        (lambda: POLICY([ORIGIN]), TypeError),
+        (lambda: POLICY([], {"api.example.com": TrustFirstUse()}), Malformed),
+        (lambda: POLICY([], {ORIGIN: "sealwire-pin1"}), InvalidKey),
+    ],
+)
+def test_a_policy_that_makes_no_sense(make: Callable[[], Any], error: type[Exception]) -> None:
+    """It is said where it is written."""
+    with pytest.raises(error):
+        make()
+
+
+def test_transports_of_wrong_kinds(device: Identity) -> None:
+    policy = Policy([Rule(ORIGIN, "/{rest..}", in_the_clear=True)])
+    wrong: Any = {
+        "policy": [None, {}, ORIGIN], "identity": ["x", device.recipient], "keys": ["x", [device]], "last_seen": ["store"], "observer": ["x"],
+        "transport": ["x"],
+    }  # fmt: skip
+    for kind, other in ((SealedTransport, httpx.AsyncHTTPTransport()), (AsyncSealedTransport, httpx.HTTPTransport())):
+        for name, values in wrong.items():
+            for value in [*values, other] if name == "transport" else values:
+                with pytest.raises(TypeError):
+                    kind(**{"policy": policy, name: value})
+    with pytest.raises(TypeError), httpx.Client(transport=SealedTransport(policy)) as calls:
+        calls.get(ORIGIN, extensions={"sealwire": CallOptions(to=["bob"])})  # type: ignore[list-item]
+
+
+def test_clients_of_wrong_kinds() -> None:
+    policy = Policy([Rule(ORIGIN, "/{rest..}", in_the_clear=True)])
+
+    async def calls(enters: bool) -> None:
+        client = httpx.AsyncClient(transport=SealedTransport(policy))  # type: ignore[arg-type]
+        await (client.__aenter__() if enters else client.get(ORIGIN))
+
+    for enters in (False, True):
+        with pytest.raises(Misuse):
+            asyncio.run(calls(enters))
+        client = httpx.Client(transport=AsyncSealedTransport(policy))  # type: ignore[arg-type]
+        with pytest.raises(Misuse):
+            client.__enter__() if enters else client.get(ORIGIN)

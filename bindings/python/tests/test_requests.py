@@ -61,6 +61,17 @@ def test_streams(device: Any) -> None:
         assert answer.raw.read(9) == b"data: 1\n\n"
         service.echo.go.set()  # The second event is made when the first one was read.
         assert answer.raw.read(9) == b"data: 2\n\n" and answer.raw.read(9) == b""
+        for size in (None, 1000):
+            service.echo.go.clear()
+            events = calls.get(f"{service.origin}/events", stream=True).iter_content(size)
+            assert next(events) == b"data: 1\n\n"
+            service.echo.go.set()
+            assert list(events) == [b"data: 2\n\n"]
+        service.echo.go.clear()
+        lines = calls.get(f"{service.origin}/events", stream=True).iter_lines()
+        assert next(lines) == b"data: 1"
+        service.echo.go.set()
+        assert [line for line in lines if line] == [b"data: 2"]
         assert sum(map(len, calls.get(f"{service.origin}/large", stream=True).iter_content(10_000))) == 64 * 65_536
         with calls.get(f"{service.origin}/large", stream=True) as half:
             next(half.iter_content(1000))
@@ -79,6 +90,16 @@ def test_streams(device: Any) -> None:
         for _ in range(2):
             with pytest.raises((Truncated, SealedConnectionError)):
                 broken.raw.read()
+        for _ in range(2):
+            with pytest.raises((Truncated, SealedConnectionError)):
+                list(calls.get(f"{service.origin}/breaks", stream=True).iter_content(None))
+
+
+def test_a_whole_answer_is_read_in_every_way(service: Service) -> None:
+    with session(service) as calls:
+        url = f"{service.origin}/large"
+        assert [sum(map(len, calls.get(url, stream=True).iter_content(size))) for size in (None, 1000)] == [64 * 65_536] * 2
+        assert len(calls.get(url, stream=True).raw.read()) == 64 * 65_536
 
 
 def test_redirects_inside_are_requests_own(service: Service) -> None:
@@ -154,7 +175,9 @@ def test_sealed_resources(service: Service) -> None:
     with requests.Session() as calls:
         calls.mount("http://", SealedAdapter(policy, identity=device, last_seen=MemoryStore()))
         url = f"{service.origin}/store/17"
-        assert calls.put(url, b"for me", auth=SealedAdapter.options(CallOptions(version=1))).status_code == 201
+        taken = calls.put(url, b"for me", auth=SealedAdapter.options(CallOptions(version=1)))
+        # What the server says to it is its own word, and so is how long that was.
+        assert (taken.status_code, taken.content, "content-length" in taken.headers) == (201, b"", False)
         old = service.echo.store["17"]
         answer = calls.get(url)
         info = sealed_info(answer)
@@ -227,3 +250,24 @@ def test_the_network_fails(service: Service) -> None:
         calls.get(f"{service.origin}/events", timeout=0.3)
     assert isinstance(timeout.value, SealedTimeout)
     service.echo.go.set()
+
+
+def test_a_chunk_of_a_negative_length(service: Service) -> None:
+    """What urllib3 has no error of its own for is the network's failure, too."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nx\r\n")
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        policy = Policy([Rule(origin, "/{id}", seal=SealedResource("store", "id", senders=[service.device.signer]))])
+        with requests.Session() as calls:
+            calls.mount("http://", SealedAdapter(policy, identity=service.device))
+            with pytest.raises(SealedConnectionError):
+                calls.get(f"{origin}/17")
+        answering.join()

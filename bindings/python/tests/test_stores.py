@@ -164,3 +164,10 @@ def test_what_a_store_raises_is_the_cause() -> None:
         assert interrupted.value is interrupt
     with pytest.raises(TypeError):
         Identity.load({}, "x")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("key", ["x", bytes(32), Identity.generate(kem=Kem.X25519)])
+def test_a_key_that_is_none(tmp_path: Path, key: Any) -> None:
+    for options in ({"key": key}, {"passphrase": key}):
+        with pytest.raises(TypeError, match="is wanted, not"):
+            FileStore(tmp_path, **options)

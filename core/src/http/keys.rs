@@ -349,7 +349,7 @@ impl ServiceKeys {
     /// # Errors
     /// [`Error::Misuse`] if newer keys are there: [load](ServiceKeys::load) them. Those of [`ServiceKeys::load`] and [`SecretStore::save`].
     pub fn save(&self, store: &dyn SecretStore, name: &str, now: u64) -> Result<()> {
-        if Self::load(store, name, now)?.is_some_and(|saved| saved.is_newer_than(self)) {
+        if Self::read(store, name, now)?.is_some_and(|saved| saved.is_newer_than(self)) {
             return Err(Error::Misuse(&"newer service keys are saved under this name: load them"));
         }
         store.save(name, &SecretBytes::new(self.write(now)))
@@ -379,11 +379,16 @@ impl ServiceKeys {
         list.done()
     }
 
-    /// The keys that were saved in `store` under `name`, without those that have expired, or `None` if nothing was saved.
+    /// The keys that were saved in `store` under `name`, without those that have expired; `None` if nothing was saved, or all of it has
+    /// expired: time for new ones.
     ///
     /// # Errors
     /// Those of [`SecretStore::load`]; [`Error::Malformed`] or [`Error::Unsupported`] if they are not service keys.
     pub fn load(store: &dyn SecretStore, name: &str, now: u64) -> Result<Option<Self>> {
+        Ok(Self::read(store, name, now)?.filter(|loaded| !loaded.keys.is_empty()))
+    }
+
+    fn read(store: &dyn SecretStore, name: &str, now: u64) -> Result<Option<Self>> {
         let Some(saved) = store.load(name)? else { return Ok(None) };
         cbor::check(saved.reveal())?;
         let items = cbor::array(saved.reveal(), 2, 2 + MAX_CONFIGS as u64)?;

@@ -2,6 +2,7 @@
 
 use super::canary::Canaries;
 use crate::error::{Error, Result};
+use crate::suite::hex;
 use base64ct::{Base64, Base64Url, Encoding};
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use std::collections::BTreeSet;
@@ -79,7 +80,7 @@ impl Search {
 fn patterns(canary: usize, text: &str) -> Vec<Pattern> {
     let bytes = text.as_bytes();
     let pattern = |form, bytes: Vec<u8>, any_case| Pattern { canary, form, bytes, any_case };
-    let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = hex(bytes);
     let numbers = bytes.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let mut patterns = vec![
         pattern(PLAINTEXT, bytes.to_vec(), true),

@@ -1,13 +1,21 @@
-"""Bytes and text on their way in."""
+"""What apps give, on its way in."""
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TypeVar, Union
 
 from ._error import misuse
 
+T = TypeVar("T")
 BytesLike = Union[bytes, bytearray, memoryview]
 """``bytes`` are handed to the library without a copy, the others with one."""
+
+
+def wanted(kind: type[T], given: object) -> T:
+    """What was given, if it is of this kind: else an app without a type checker hears of an attribute that something inside has not."""
+    if not isinstance(given, kind):
+        raise TypeError(f"{kind.__name__} is wanted, not {type(given).__name__}")
+    return given
 
 
 def as_bytes(given: BytesLike) -> bytes:

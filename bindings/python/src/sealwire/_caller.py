@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Union
 
+from ._bytes import wanted
 from ._clock import now
 from ._error import NetworkFailed, SealwireError, call, made, misuse, telling
 from ._ffi import sealwire as ffi
 from .context import raw_context
-from .keys import Identity, Unlock, raw_keyring
+from .keys import Identity, Recipient, Unlock, raw_keyring
 from .policy import CallEvent, CallOptions, ListItem, Policy, SealedInfo, raw_policy
 from .request import raw_field
 from .seal import about_of, opened_of, signer_of
@@ -114,7 +115,7 @@ class Caller:
         max_body: int,
     ) -> None:
         options = ffi.CallerOptions(
-            identity=None if identity is None else identity._raw,
+            identity=None if identity is None else wanted(Identity, identity)._raw,
             keys=None if keys is None else raw_keyring(keys),
             last_seen=None if last_seen is None else raw_store(last_seen),
             observer=None if observer is None else RawObserver(observer),
@@ -141,7 +142,7 @@ class Caller:
                 raw_field(name, b"identity" if name.lower() == b"accept-encoding" else value)
                 for name, value in fields
             ],
-            to=None if options.to is None else [recipient._raw for recipient in options.to],
+            to=None if options.to is None else [wanted(Recipient, recipient)._raw for recipient in options.to],
             version=options.version,
             context=None if options.context is None else raw_context(options.context),
         )
@@ -178,32 +179,26 @@ def _answer(running: ffi.Call, step: ffi.CallStep) -> Answer:
         return Answer(step.status, _fields_of(step.fields), step.front, Passing(running), SealedInfo())
     if isinstance(step, ffi.CallStep.DONE):
         about = None if step.about is None else about_of(step.about)
-        fields = _fields_of(step.fields)
-        if about is not None:
-            fields = _without_length(fields)
-        return Answer(step.status, fields, step.body, None, SealedInfo(signer_of(step.signer), about))
+        return Answer(step.status, _fields_of(step.fields), step.body, None, SealedInfo(signer_of(step.signer), about))
     assert isinstance(step, ffi.CallStep.LIST)
     items = []
     while (item := call(running.item)) is not None:
         opened = None if item.opened is None else opened_of(item.opened)
         error = None if item.failure is None else made(item.failure.code, item.failure.text)
         items.append(ListItem(item.id, opened, error))
-    return Answer(step.status, _without_length(_fields_of(step.fields)), b"", None, SealedInfo(list=items))
+    return Answer(step.status, _fields_of(step.fields), b"", None, SealedInfo(list=items))
 
 
 def _fields_of(fields: Sequence[ffi.Field]) -> Fields:
     return [(field.name.encode("latin-1"), field.value) for field in fields]
 
 
-def _without_length(fields: Fields) -> Fields:
-    """Without that of the envelope."""
-    return [(name, value) for name, value in fields if name != b"content-length"]
-
-
 class RawObserver(ffi.Observer):
     """An observer, to the library. It hears of calls, and does not decide about them: what it raises is dropped."""
 
     def __init__(self, observer: Callable[[CallEvent], object]) -> None:
+        if not callable(observer):
+            raise TypeError("an observer is called")
         self._observer = observer
 
     def event(self, event: ffi.Event) -> None:

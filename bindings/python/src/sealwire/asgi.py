@@ -12,9 +12,10 @@ import anyio.from_thread
 import anyio.lowlevel
 import anyio.to_thread
 
+from ._bytes import wanted
 from ._caller import RawObserver
 from ._clock import now
-from ._error import Expired, SealwireError, call, calling_back, misuse
+from ._error import Expired, SealwireError, call, calling_back, made, misuse
 from ._ffi import sealwire as ffi
 from .keys import Identity, Pin, Signer
 from .policy import CallEvent
@@ -77,8 +78,8 @@ class SealwireMiddleware:
     - ``replay``: a `ReplayCache` of your own, needed as soon as there are two processes; ``replay_unsigned`` another one for what nobody signed:
       a cache that strangers can fill refuses everybody.
 
-    Answers in the whole form are collected, up to 64 MiB; those to requests in the chunked form are sealed while they are made. Answers that
-    cannot be sealed, and what the app raises, become a sealed 500. Raises `Misuse` and `Malformed` for options that make no sense.
+    Answers in the whole form are collected, up to 64 MiB, above which the app's ``send`` raises `TooLarge`; those to requests in the chunked form
+    are sealed while they are made. Answers that cannot be sealed, and what the app raises, become a sealed 500. Raises `Misuse` and `Malformed` for options that make no sense.
     Source: SPEC §18 to §21.
     """
 
@@ -119,9 +120,13 @@ class SealwireMiddleware:
             # A cache that is empty may be false.
             replay_unsigned = MemoryReplayCache() if replay is None else replay
         self._replay_unsigned: ReplayCache = replay_unsigned
-        self._asks = verify is not None and callable(verify.signers) and _is_async(verify.signers)
+        if not all(isinstance(cache, ReplayCache) for cache in (self._replay, self._replay_unsigned)):
+            raise TypeError("a replay cache has insert")
+        self._asks = verify is not None and callable(wanted(Verify, verify).signers) and _is_async(verify.signers)
         self._limiter = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("sealwire look-ups")
 
+        if not body_timeout > 0:
+            raise misuse("a body has time to arrive")
         if (keys is None) != (identity is None):
             raise misuse("a service has keys and an identity, a gateway neither")
         if keys is None and verify is None:
@@ -147,9 +152,9 @@ class SealwireMiddleware:
         if keys is not None and identity is not None:
             # Only now, so that what is wrong with the options is said while the keys are still free.
             exchanges = ffi.Exchanges(
-                keys=keys._raw,
-                identity=identity._raw,
-                mounted=None if mounted is None else ffi.Mounted(public=mounted.public, local=mounted.local),
+                keys=wanted(ServiceKeys, keys)._raw,
+                identity=wanted(Identity, identity)._raw,
+                mounted=None if mounted is None else ffi.Mounted(public=wanted(Mounted, mounted).public, local=mounted.local),
                 tunnel=tunnel,
                 post_carrier=post_carrier,
                 coarse_status=coarse_status,
@@ -193,8 +198,11 @@ class _Request:
     def __init__(self, middleware: SealwireMiddleware, scope: Scope, receive: Receive, send: Send) -> None:
         self._middleware = middleware
         self._scope = scope
-        self._receive = receive
+        self._coming = receive
+        self._seen: Message | None = None
         self._send = send
+        # For all of a body, from its first byte that is waited for.
+        self._deadline = anyio.current_time() + middleware._body_timeout
         self._held, self._held_as_a_stranger = 0, 0
         self._is_ended = False
         origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
@@ -202,7 +210,7 @@ class _Request:
 
     async def answer(self) -> None:
         middleware = self._middleware
-        entered = await middleware._entered(self._scope["method"], self._scope, _has_body(self._scope))
+        entered = await middleware._entered(self._scope["method"], self._scope, await self._has_body())
         passage, step = entered.passage, entered.step
         try:
             if isinstance(step, ffi.GateStep.READ):
@@ -220,11 +228,33 @@ class _Request:
             middleware._memory += self._held
             middleware._memory_of_strangers += self._held_as_a_stranger
 
+    async def _has_body(self) -> bool:
+        # A length of zero the gate knows.
+        if any(name in (b"transfer-encoding", b"content-length") for name, _ in self._scope["headers"]):
+            return True
+        if self._scope.get("http_version", "1.1").startswith("1"):
+            return False
+        # HTTP/2 and later frame bodies themselves, and the head need not say whether there is one: what comes first does.
+        with anyio.CancelScope(deadline=self._deadline):
+            message = await self._coming()
+            while _is_nothing_yet(message):
+                message = await self._coming()
+            self._seen = message
+            return message["type"] != "http.request" or bool(message.get("body", b""))
+        return True
+
+    async def _receive(self) -> Message:
+        """What comes, and first what was seen of it."""
+        if (seen := self._seen) is not None:
+            self._seen = None
+            return seen
+        return await self._coming()
+
     async def _read(self, passage: ffi.Passage) -> ffi.GateStep:
         """Reads the body: all of it, or up to where the app may read on."""
         step: ffi.GateStep | None = None
         is_signed = call(passage.is_signed)
-        with anyio.move_on_after(self._middleware._body_timeout):
+        with anyio.CancelScope(deadline=self._deadline):
             while step is None or isinstance(step, ffi.GateStep.READ):
                 message = await self._receive()
                 if message["type"] != "http.request":
@@ -342,6 +372,16 @@ class _Arriving:
         return message
 
     async def _open(self) -> None:
+        try:
+            opened = await self._opened()
+        except SealwireError:
+            # Nothing more comes of it. Whoever asks again hears what the server says: that somebody has gone, say.
+            self._more = False
+            raise
+        if opened or not self._more:
+            self._ready = opened
+
+    async def _opened(self) -> bytes:
         opened = b""
         # The server may have said the end together with what admitted the request: nothing comes any more then.
         if not self._is_ended:
@@ -354,8 +394,7 @@ class _Arriving:
         if self._is_ended:
             opened += call(self._passage.rest_end, now())
             self._more = False
-        if opened or not self._more:
-            self._ready = opened
+        return opened
 
 
 class _Whole:
@@ -384,6 +423,7 @@ class _Whole:
                 self._body += message.get("body", b"")
             if len(self._body) > _MAX_RESPONSE:
                 await self.failed()
+                raise made("TooLarge", "an answer above 64 MiB, to a request that did not ask for it in pieces")
             elif not message.get("more_body", False):
                 await self._seal(self.status, self._headers, bytes(self._body))
 
@@ -453,17 +493,13 @@ class _Streaming:
         await self._respond(answer.status, _lines(answer.fields), answer.body, streamed.body is not None)
 
 
-def _has_body(scope: Scope) -> bool:
-    for name, value in scope["headers"]:
-        if name == b"transfer-encoding" or (name == b"content-length" and value.strip() != b"0"):
-            return True
-    # HTTP/2 and later frame bodies themselves.
-    return not scope.get("http_version", "1.1").startswith("1") and scope["method"] not in ("GET", "HEAD", "OPTIONS")
+def _is_nothing_yet(message: Message) -> bool:
+    return message["type"] == "http.request" and not message.get("body", b"") and bool(message.get("more_body", False))
 
 
 def _target(scope: Scope) -> str:
     """Path and query as they came."""
-    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~").encode()
+    raw: bytes = scope.get("raw_path") or quote(scope["path"], safe="/!$&'()*+,;=:@~", errors="replace").encode()
     query: bytes = scope.get("query_string", b"")
     target = raw.partition(b"?")[0] + (b"?" + query if query else b"")
     return target.decode("latin-1")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import httpx
 
+from ._bytes import wanted
 from ._caller import DEFAULT_MAX_BODY, Answer, Caller, Head, Passing, Send, Steps, Streamed, Upload, collected, network, too_large
 from ._error import NetworkFailed, misuse
 from .policy import CallEvent, CallOptions, Policy, SealedInfo
@@ -68,7 +69,7 @@ class SealedTransport(httpx.BaseTransport):
         max_body: int = DEFAULT_MAX_BODY,
     ) -> None:
         self._caller = Caller(policy, identity=identity, keys=keys, last_seen=last_seen, observer=observer, max_body=max_body)
-        self._transport = httpx.HTTPTransport() if transport is None else transport
+        self._transport = httpx.HTTPTransport() if transport is None else wanted(httpx.BaseTransport, transport)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """What `httpx.Client` calls."""
@@ -93,6 +94,12 @@ class SealedTransport(httpx.BaseTransport):
         """Closes the inner transport."""
         self._transport.close()
 
+    def _is_sync(self, *_: object) -> NoReturn:
+        raise misuse("an AsyncClient has an AsyncSealedTransport")
+
+    # What `httpx.AsyncClient` calls.
+    handle_async_request = __aenter__ = aclose = _is_sync
+
 
 class AsyncSealedTransport(httpx.AsyncBaseTransport):
     """The same as `SealedTransport`, for `httpx.AsyncClient`. A ``last_seen`` store and a key service are called while the event loop waits."""
@@ -109,7 +116,7 @@ class AsyncSealedTransport(httpx.AsyncBaseTransport):
         max_body: int = DEFAULT_MAX_BODY,
     ) -> None:
         self._caller = Caller(policy, identity=identity, keys=keys, last_seen=last_seen, observer=observer, max_body=max_body)
-        self._transport = httpx.AsyncHTTPTransport() if transport is None else transport
+        self._transport = httpx.AsyncHTTPTransport() if transport is None else wanted(httpx.AsyncBaseTransport, transport)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """What `httpx.AsyncClient` calls."""
@@ -134,6 +141,12 @@ class AsyncSealedTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Closes the inner transport."""
         await self._transport.aclose()
+
+    def _is_async(self, *_: object) -> NoReturn:
+        raise misuse("a Client has a SealedTransport")
+
+    # What `httpx.Client` calls.
+    handle_request = __enter__ = close = _is_async
 
 
 class _Sync:

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Callable
 from typing import Protocol, Union, runtime_checkable
 
-from ._bytes import BytesLike, as_bytes
+from ._bytes import BytesLike, as_bytes, wanted
 from ._error import call, calling_back, misuse
 from ._ffi import sealwire as ffi
 from ._held import Closing, Held
@@ -52,7 +52,7 @@ class Pin(str):
 
     def check(self, recipient: Recipient) -> None:
         """Raises `InvalidKey` for a recipient that is not the pinned one."""
-        call(ffi.check_pin, str(self), recipient._raw)
+        call(ffi.check_pin, str(self), wanted(Recipient, recipient)._raw)
 
 
 class Recipient(Held[ffi.Recipient]):
@@ -129,7 +129,7 @@ class Identity(Closing[ffi.Identity]):
     @classmethod
     def generate(cls, *, kem: Kem = Kem.X_WING) -> Identity:
         """A new identity, post-quantum unless ``kem`` says otherwise. Raises `Unsupported` if the system gives no randomness."""
-        return cls._of(call(ffi.Identity.generate, ffi.Kem[kem.name]))
+        return cls._of(call(ffi.Identity.generate, ffi.Kem[wanted(Kem, kem).name]))
 
     @classmethod
     def parse(cls, text: str) -> Identity:

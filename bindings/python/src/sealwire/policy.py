@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Union
 
-from ._bytes import BytesLike, as_bytes
-from ._error import SealwireError, misuse
+from ._bytes import BytesLike, as_bytes, wanted
+from ._error import SealwireError, call, misuse
 from ._ffi import sealwire as ffi
 from .context import SealContext
 from .keys import Pin, Recipient, Signer
@@ -98,7 +98,10 @@ class SealedResource:
 
 @dataclass(frozen=True)
 class Rule:
-    """What is done with the requests to one kind of URL. It says ``seal``, ``exchange`` or ``in_the_clear``; else it covers nothing (`Misuse`)."""
+    """What is done with the requests to one kind of URL. It says ``seal``, ``exchange`` or ``in_the_clear``; else it covers nothing (`Misuse`).
+
+    Raises `Malformed` for an origin, a path or a tunnel's URL that is none, and `InvalidKey` for a sender that is none.
+    """
 
     origin: str
     """``https://host``, with the port unless it is the scheme's own."""
@@ -118,10 +121,15 @@ class Rule:
     in_the_clear: bool = False
     """**Sends and takes everything in the clear**: for what is public anyway."""
 
+    def __post_init__(self) -> None:
+        # Said where it is written, and not where it is first used.
+        call(ffi.Caller, ffi.Policy(services=[], rules=[_raw_rule(self)]), ffi.CallerOptions())
+
 
 @dataclass(frozen=True)
 class Policy:
-    """What is done with the requests of an app. A URL that no rule covers is refused (`Misuse`), not sent in the clear. Source: SPEC §18, §20.
+    """What is done with the requests of an app. A URL that no rule covers is refused (`Misuse`), not sent in the clear. Raises `Malformed` and `InvalidKey` for an
+    origin and a pin that is none. Source: SPEC §18, §20.
 
         Policy(
             services={"https://api.example.com": "sealwire-pin1…"},
@@ -136,6 +144,9 @@ class Policy:
     """The rules. The first that covers a URL counts."""
     services: Mapping[str, Trust] = field(default_factory=dict)
     """Whose keys to believe for exchanges, by origin."""
+
+    def __post_init__(self) -> None:
+        call(ffi.Caller, raw_policy(self), ffi.CallerOptions())
 
 
 @dataclass(frozen=True)
@@ -193,8 +204,11 @@ class CallEvent:
 
 def raw_policy(policy: Policy) -> ffi.Policy:
     """The policy for the library."""
-    services = [ffi.TrustedService(origin=origin, trust=_raw_trust(trust)) for origin, trust in policy.services.items()]
-    return ffi.Policy(services=services, rules=[_raw_rule(rule) for rule in policy.rules])
+    given, rules = wanted(Policy, policy).services, policy.rules
+    if isinstance(rules, (str, Rule)) or not isinstance(given, Mapping):
+        raise misuse("a policy has a list of rules, and says whose keys to believe by origin")
+    services = [ffi.TrustedService(origin=origin, trust=_raw_trust(trust)) for origin, trust in given.items()]
+    return ffi.Policy(services=services, rules=[_raw_rule(wanted(Rule, rule)) for rule in rules])
 
 
 def _raw_trust(trust: Trust) -> ffi.Trust:
@@ -219,7 +233,7 @@ def _raw_rule(rule: Rule) -> ffi.Rule:
         origin=rule.origin,
         path=rule.path,
         exchange=_raw_exchange(rule.exchange),
-        seal=None if rule.seal is None else _raw_resource(rule.seal),
+        seal=None if rule.seal is None else _raw_resource(wanted(SealedResource, rule.seal)),
         sign=rule.sign,
         streamed=rule.streamed,
         idempotent=rule.idempotent,
@@ -244,11 +258,11 @@ def _raw_exchange(exchange: bool | InPlace | Tunnel) -> ffi.Exchange | None:
 def _raw_resource(resource: SealedResource) -> ffi.Resource:
     if isinstance(resource.senders, str):
         raise misuse("senders are a list")
-    members = resource.list
+    members = None if resource.list is None else wanted(ListMembers, resource.list)
     return ffi.Resource(
         namespace=resource.namespace,
         id=resource.id,
-        to=[recipient._raw for recipient in resource.to],
+        to=[wanted(Recipient, recipient)._raw for recipient in resource.to],
         senders=[str(sender) for sender in resource.senders],
         list=None if members is None else ffi.ListMembers(id=members.id, envelope=members.envelope),
     )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import SplitResult, urlsplit
 
-from ._bytes import BytesLike, as_bytes, encoded
+from ._bytes import BytesLike, as_bytes, encoded, wanted
 from ._clock import now as clock
 from ._error import call, misuse
 from ._ffi import sealwire as ffi
@@ -35,12 +35,14 @@ def sign_request(
     Raises `Malformed` for a URL, a method or a field that is none, and for a covered field that comes twice or is not ASCII; `Misuse` if the
     signature's own fields are to be covered; `TooLarge` for more than 32 components.
     """
-    parts = _parts(url)
+    if isinstance(fields, Mapping):
+        raise misuse("fields are pairs of a name and a value")
+    parts = _parts(wanted(str, url))
     target = (parts.path or "/") + (f"?{parts.query}" if "?" in url.split("#", 1)[0] else "")
     request = ffi.Unsigned(
         method=method, origin=f"{parts.scheme}://{parts.netloc}", path_and_query=target, fields=[raw_field(name, value) for name, value in fields]
     )
-    signed = call(ffi.sign_request, request, identity._raw, list(cover), as_bytes(body), clock() if now is None else now)
+    signed = call(ffi.sign_request, request, wanted(Identity, identity)._raw, list(cover), as_bytes(body), clock() if now is None else now)
     return [(field.name, field.value.decode("latin-1")) for field in signed]
 
 

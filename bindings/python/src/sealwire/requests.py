@@ -14,7 +14,7 @@ import requests.adapters
 import urllib3
 import urllib3.exceptions
 
-from ._bytes import encoded
+from ._bytes import encoded, wanted
 from ._caller import DEFAULT_MAX_BODY, Answer, Caller, Fields, Head, Passing, Send, Steps, Streamed, Upload, collected, network
 from ._error import NetworkFailed, SealwireError, misuse
 from .policy import CallEvent, CallOptions, Policy, SealedInfo
@@ -76,7 +76,7 @@ class SealedAdapter(requests.adapters.BaseAdapter):
     ) -> None:
         super().__init__()
         self._caller = Caller(policy, identity=identity, keys=keys, last_seen=last_seen, observer=observer, max_body=max_body)
-        self._adapter = requests.adapters.HTTPAdapter() if adapter is None else adapter
+        self._adapter = requests.adapters.HTTPAdapter() if adapter is None else wanted(requests.adapters.HTTPAdapter, adapter)
         self._origins = {_origin(rule.origin) for rule in policy.rules}
 
     @staticmethod
@@ -259,7 +259,8 @@ class _Driver:
 def _received(raw: Any, request: requests.PreparedRequest) -> Iterator[bytes]:
     try:
         yield from raw.stream(_PIECE, decode_content=False)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
+    # The last is what urllib3 has for a chunk of a negative length.
+    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
         raise _broke(error, request) from error
 
 
@@ -269,10 +270,21 @@ class _Raw(urllib3.HTTPResponse):
     _failure: SealwireError | None = None
 
     def read(self, *arguments: Any, **options: Any) -> bytes:
+        return self._reading(super().read, *arguments, **options)
+
+    def read1(self, *arguments: Any, **options: Any) -> bytes:
+        return self._reading(super().read1, *arguments, **options)
+
+    def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
+        """What has come, up to ``amt``: urllib3's own waits until it has as much, and for ``None`` until the body is closed."""
+        while piece := self.read1(amt or _PIECE, decode_content):
+            yield piece
+
+    def _reading(self, read: Callable[..., bytes], *arguments: Any, **options: Any) -> bytes:
         if self._failure is not None:
             raise self._failure
         try:
-            return super().read(*arguments, **options)
+            return read(*arguments, **options)
         except SealwireError as error:
             self._failure = error
             raise
@@ -306,6 +318,9 @@ class _PassingBody(io.RawIOBase):
         buffer[: len(taken)] = taken
         self._ready = self._ready[len(taken) :]
         return len(taken)
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self.read(_PIECE if size < 0 else size) or b""
 
     def close(self) -> None:
         if not self.closed:

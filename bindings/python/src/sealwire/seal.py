@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
-from ._bytes import BytesLike, as_bytes, as_payload
+from ._bytes import BytesLike, as_bytes, as_payload, wanted
 from ._error import Malformed, call, misuse
 from ._ffi import sealwire as ffi
 from .context import SealContext, raw_context
@@ -386,7 +386,7 @@ def _raw_reader(reader: Reader) -> ffi.Reader:
     if isinstance(reader, Recipient):
         made = ffi.Reader.RECIPIENT(reader._raw)  # type: ignore[assignment]
     elif isinstance(reader, Anonymous):
-        made = ffi.Reader.ANONYMOUS(reader.recipient._raw)  # type: ignore[assignment]
+        made = ffi.Reader.ANONYMOUS(wanted(Recipient, reader.recipient)._raw)  # type: ignore[assignment]
     elif isinstance(reader, Passphrase):
         made = ffi.Reader.PASSPHRASE(reader._raw)  # type: ignore[assignment]
     elif isinstance(reader, SymmetricKey):
@@ -432,8 +432,10 @@ def _raw_options(
 ) -> ffi.SealOptions:
     if not isinstance(aead, (Aead, type(None))):
         raise TypeError(f"an Aead is wanted, not {type(aead).__name__}")
+    if not isinstance(metadata, (Mapping, type(None))):
+        raise misuse("metadata is a mapping")
     return ffi.SealOptions(
-        sign=None if sign is None else sign._raw,
+        sign=None if sign is None else wanted(Identity, sign)._raw,
         metadata={key: _raw_value(value) for key, value in (metadata or {}).items()},
         created=created,
         content_type=content_type,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Union, runtime_checkable
 
-from ._bytes import as_bytes
+from ._bytes import as_bytes, wanted
 from ._clock import now
 from ._error import call, misuse
 from ._ffi import sealwire as ffi
@@ -35,11 +35,11 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
     @classmethod
     def generate(cls, *, kem: Kem = Kem.X_WING) -> ServiceKeys:
         """A first key, published at once."""
-        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[kem.name], now()))
+        return cls._of(call(ffi.ServiceKeys.generate, ffi.Kem[wanted(Kem, kem).name], now()))
 
     @classmethod
     def load(cls, store: SecretStore, name: str) -> ServiceKeys | None:
-        """The keys that were saved, without those that have expired; `None` if nothing was. Raises `Malformed` if they are not keys."""
+        """The keys that were saved, without those that have expired; `None` if nothing was, or all have. Raises `Malformed` if they are not keys."""
         raw = call(ffi.load_service_keys, raw_store(store), name, now())
         return None if raw is None else cls._of(raw)
 
@@ -48,7 +48,7 @@ class ServiceKeys(Held[ffi.ServiceKeys]):
         call(self._raw.save, raw_store(store), name, now())
 
     def reload(self, store: SecretStore, name: str) -> None:
-        """Takes what another process has saved. Raises `StoreFailed` if nothing was."""
+        """Takes what another process has saved. Raises `StoreFailed` if nothing was, or all of it has expired."""
         call(self._raw.reload, raw_store(store), name, now())
 
     def rotate(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from ._bytes import BytesLike, as_bytes
+from ._bytes import BytesLike, as_bytes, wanted
 from ._error import call, calling_back, misuse
 from ._ffi import sealwire as ffi
 from ._held import Held
@@ -73,11 +73,14 @@ class FileStore(_Inside):
     def __init__(
         self, folder: str | os.PathLike[str], *, passphrase: Passphrase | None = None, key: SymmetricKey | None = None
     ) -> None:
+        # Keys are kept in stores, too.
+        from .keys import Passphrase, SymmetricKey  # noqa: PLC0415
+
         path = os.fspath(folder)
         if passphrase is not None and key is None:
-            super().__init__(call(ffi.file_store_with_passphrase, path, passphrase._raw))
+            super().__init__(call(ffi.file_store_with_passphrase, path, wanted(Passphrase, passphrase)._raw))
         elif key is not None and passphrase is None:
-            super().__init__(call(ffi.file_store_with_key, path, key._raw))
+            super().__init__(call(ffi.file_store_with_key, path, wanted(SymmetricKey, key)._raw))
         else:
             raise misuse("a file store has a passphrase or a key")
 

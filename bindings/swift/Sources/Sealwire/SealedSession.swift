@@ -219,20 +219,17 @@ extension SealedSession {
                 let bytes = SealedBytes(pieces: passing(front, call, arrivals))
                 return .passing(bytes, try appResponse(url, status, fields))
             case .done(let status, let fields, let body, let signer, let about):
-                // It is that of the envelope.
-                let kept = about == nil ? fields : fields.filter { $0.name != "content-length" }
                 return .whole(
                     SealedAnswer(
                         body: body,
-                        response: try appResponse(url, status, kept),
+                        response: try appResponse(url, status, fields),
                         signer: signer.map { Signer(text: $0) },
                         about: about.map { About($0) },
                         list: nil
                     )
                 )
             case .list(let status, let fields):
-                let kept = fields.filter { $0.name != "content-length" }
-                let response = try appResponse(url, status, kept)
+                let response = try appResponse(url, status, fields)
                 let list = try await items(of: call)
                 return .whole(SealedAnswer(body: Data(), response: response, signer: nil, about: nil, list: list))
             }

@@ -22,7 +22,7 @@ public final class ServiceKeys: Sendable {
         try crossing { ServiceKeys(try SealwireRaw.ServiceKeys.generate(kem: kem.raw, now: now())) }
     }
 
-    /// The keys that were saved, without those that have expired; nothing if nothing was. Throws `Malformed` if they are not keys.
+    /// The keys that were saved, without those that have expired; nothing if nothing was, or all have. Throws `Malformed` if they are not keys.
     public static func load(from store: any SecretStore, name: String) throws -> ServiceKeys? {
         try crossing { try SealwireRaw.loadServiceKeys(store: rawStore(store), name: name, now: now()).map { ServiceKeys($0) } }
     }
@@ -32,7 +32,7 @@ public final class ServiceKeys: Sendable {
         try crossing { try raw.save(store: rawStore(store), name: name, now: now()) }
     }
 
-    /// Takes what another process has saved. Throws `Store` if nothing was.
+    /// Takes what another process has saved. Throws `Store` if nothing was, or all of it has expired.
     public func reload(from store: any SecretStore, name: String) throws {
         try crossing { try raw.reload(store: rawStore(store), name: name, now: now()) }
     }

@@ -118,7 +118,8 @@ impl Caller {
     /// What to send first for a request: itself as its rule says, or the question for the service's keys.
     ///
     /// # Errors
-    /// [`Error::Misuse`] if no rule covers the URL, or the request does not fit its rule; [`Error::Malformed`] and the others of
+    /// [`Error::Misuse`] if no rule covers the URL, or the request does not fit its rule, such as recipients under one that does not
+    /// [seal](super::Rule::seal); [`Error::Malformed`] and the others of
     /// [`CallRequest`]'s parts; those of [`seal`](crate::seal()).
     pub fn call(&self, request: CallRequest, now: u64) -> Result<Sending> {
         sending::begin(self, request, now)

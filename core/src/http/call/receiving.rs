@@ -201,6 +201,8 @@ fn done(asked: Asked, mut head: ResponseHead, body: Vec<u8>) -> Result<Outcome> 
     let Some(Stored { resource, context, .. }) = stored else {
         return Ok(Outcome::Done(Received::new(head, body)));
     };
+    // They are of what came. What is handed on is what was opened, or nothing.
+    head.headers.retain(|name| !matches!(name, "content-length" | "content-encoding"));
     let method = request.method.as_str();
     if method == "GET" && resource.is_list() {
         caller.unlock()?;

@@ -128,6 +128,9 @@ pub(super) fn begin(caller: &Caller, request: CallRequest, now: u64) -> Result<S
             CallBody::Streamed => return Err(Error::Misuse(&"a sealed resource is sent as a whole")),
         };
         stored = Some(it);
+    } else if recipients.is_some() || version.is_some() || context.is_some() {
+        // Who names readers believes the body to be sealed to them.
+        return Err(Error::Misuse(&"recipients, a version or a context, and the rule does not seal"));
     }
     let asked = Asked { caller: caller.clone(), head, signed: rule.signed, streamed: rule.streamed, stored };
     match (&rule.exchange, body) {

@@ -81,9 +81,7 @@ internal class Driver(
         when (step) {
             is CallStep.Done -> {
                 val info = SealedInfo(step.signer?.let(::Signer), step.about?.let(::aboutOf), null)
-                // A sealed resource's length is that of its envelope.
-                val fields = if (info.about == null) step.fields else withoutLength(step.fields)
-                Answer(step.status.toInt(), fields, step.body, info)
+                Answer(step.status.toInt(), step.fields, step.body, info)
             }
             is CallStep.Items -> {
                 val items = generateSequence { calling { lend(call).item() } }.map { item ->
@@ -96,12 +94,10 @@ internal class Driver(
                     }
                     SealedItem(item.id, result)
                 }
-                Answer(step.status.toInt(), withoutLength(step.fields), ByteArray(0), SealedInfo(null, null, items.toList()))
+                Answer(step.status.toInt(), step.fields, ByteArray(0), SealedInfo(null, null, items.toList()))
             }
             else -> throw SealwireException.Internal()
         }
-
-    private fun withoutLength(fields: List<Field>) = fields.filterNot { it.name == "content-length" }
 
     /** A request as the app made it. */
     class Request(

@@ -1,6 +1,7 @@
 package dev.sealwire
 
 import dev.sealwire.ktor.Sealwire
+import dev.sealwire.okhttp.sealwire
 import io.ktor.client.HttpClient
 import io.ktor.client.engine.cio.CIO
 import io.ktor.client.request.get
@@ -14,6 +15,8 @@ import kotlin.test.assertEquals
 import kotlin.test.assertFalse
 import kotlin.test.assertTrue
 import kotlinx.coroutines.runBlocking
+import okhttp3.OkHttpClient
+import okhttp3.Request
 
 /** What the README shows runs here, line for line. */
 class ReadmeTest {
@@ -58,6 +61,22 @@ class ReadmeTest {
         }
         assertEquals("GET ", runBlocking { client.get("$origin/notes/17").bodyAsText() })
         client.close()
+    }
+
+    @Test
+    fun `a policy of rules`(): Unit = Service().use { service ->
+        val (origin, pin) = service.origin to service.pin
+        val policy = Policy(
+            services = mapOf(origin to ServiceTrust.Pins(pin)),
+            rules = listOf(
+                Rule(origin, "/events", exchange = InPlace(), streamed = true),
+                Rule(origin, "/{rest..}", exchange = InPlace()),
+            ),
+        )
+        val http = OkHttpClient.Builder().sealwire(policy).build()
+        for (path in listOf("events", "notes/17")) {
+            http.newCall(Request.Builder().url("$origin/$path").build()).execute().use { assertEquals("GET ", it.body.string()) }
+        }
     }
 
     @Test

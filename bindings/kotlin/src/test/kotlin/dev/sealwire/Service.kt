@@ -36,7 +36,7 @@ internal class Service(
 ) : AutoCloseable {
     private val server: HttpServer = HttpServer.create(InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0)
     val origin = "http://127.0.0.1:${server.address.port}"
-    private val identity = dev.sealwire.ffi.Identity.generate(dev.sealwire.ffi.Kem.X25519)
+    private val identity = dev.sealwire.ffi.Identity.generate(Kem.X25519.raw)
     val pin: String = identity.recipient().pin()
     private val signed = MemoryReplayCache(10_000u, now() - 5u)
     private val unsigned = MemoryReplayCache(10_000u, now() - 5u)
@@ -70,10 +70,10 @@ internal class Service(
     }
 
     /** A service of the same identity that knows none of its keys any more. */
-    fun gate() = Gate(
+    fun gate(kem: Kem = Kem.X25519) = Gate(
         GateOptions(
             origin,
-            exchanges = Exchanges(ServiceKeys.generate(dev.sealwire.ffi.Kem.X25519, now()), identity, tunnel = "/tunnel"),
+            exchanges = Exchanges(ServiceKeys.generate(kem.raw, now()), identity, tunnel = "/tunnel"),
             verify = demand,
             plain = excepted,
         ),
