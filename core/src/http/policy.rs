@@ -93,7 +93,9 @@ impl Policy {
             return Err(Error::Misuse(&"another spelling of a path that an earlier rule protects better"));
         }
         if rule.protects_nothing() && !rule.in_the_clear {
-            return Err(Error::Misuse(&"the rule for this URL neither seals nor says that it is in the clear"));
+            return Err(Error::Misuse(
+                &"the rule for this URL neither seals nor says that it is in the clear",
+            ));
         }
         Ok((rule, params))
     }

@@ -1,7 +1,7 @@
 //! The text forms of SPEC §10: Bech32m, lower case, without the length limit of 90.
 
 use crate::error::{Error, Result};
-use bech32::primitives::iter::{Fe32IterExt as _};
+use bech32::primitives::iter::Fe32IterExt as _;
 use bech32::{Bech32m, Checksum, Fe32, Hrp};
 use zeroize::Zeroizing;
 
