@@ -12,7 +12,7 @@ pub fn to_text(bytes: &[u8]) -> String {
 /// Bytes as base64 with padding. From the text form, so that there is one base64 in the program.
 pub(crate) fn to_base64(bytes: &[u8]) -> String {
     let mut text = to_text(bytes).replace('-', "+").replace('_', "/");
-    while text.len() % 4 != 0 {
+    while !text.len().is_multiple_of(4) {
         text.push('=');
     }
     text

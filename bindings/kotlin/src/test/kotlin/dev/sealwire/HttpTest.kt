@@ -283,12 +283,15 @@ internal abstract class HttpTest {
                 endless
             }
             client(everything(service)).use { client ->
+                fun call() = assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
                 try {
-                    assertCode("Unsealed") { client.call("GET", "${service.origin}/x") }
+                    call()
                 } finally {
                     answered.countDown()
                 }
-                assertTrue(released.await(20, TimeUnit.SECONDS), "the connection is still held")
+                // The selector of Ktor's CIO closes what was given up when it has something to do again: at the next call.
+                val held = (1..20).none { released.await(1, TimeUnit.SECONDS) || call().run { false } }
+                assertFalse(held, "the connection is still held")
             }
         }
     }

@@ -188,7 +188,9 @@ private class Calling(
         val pieces = answer.pieces
         val body = if (pieces == null) ByteReadChannel(answer.body) else pieces.channel(CoroutineScope(from.coroutineContext))
         val status = HttpStatusCode.fromValue(answer.status)
-        val data = HttpResponseData(status, from.requestTime, headers, from.version, body, from.coroutineContext)
+        // What is whole outlives the outer call, which has ended.
+        val context = if (pieces == null) from.coroutineContext + Job() else from.coroutineContext
+        val data = HttpResponseData(status, from.requestTime, headers, from.version, body, context)
         return HttpClientCall(client, request.build(), data)
     }
 
@@ -277,17 +279,22 @@ private class Bytes(override val contentType: ContentType?, private val bytes: B
 
 private object NoBody : OutgoingContent.NoContent()
 
-/** The channel from the start: an answer that is given up by its head would hold its connection. */
+/** One that is given up before its end ends its call: else the connection would be held until the server says more, or for ever. */
 private class Arrived(private val response: HttpResponse, private val channel: ByteReadChannel, url: String) : Incoming {
     override val status = response.status.value
     override val fields = response.headers.toMap().flatMap { (name, values) -> values.map { fieldOf(name, it) } }
     override val redirected = response.request.url.toString() != url
 
-    override suspend fun read(into: ByteArray): Int = network("the connection broke") { channel.readPiece(into) }
+    @Volatile private var ended = false
+
+    override suspend fun read(into: ByteArray): Int =
+        network("the connection broke") { channel.readPiece(into) }.also { if (it < 0) ended = true }
 
     override fun close() {
+        // Else what copies into it would wait for ever for somebody who reads.
         channel.cancel(null)
-        (response.coroutineContext[Job] as? CompletableJob)?.complete()
+        val call = response.coroutineContext[Job]
+        if (ended) (call as? CompletableJob)?.complete() else call?.cancel()
     }
 }
 
