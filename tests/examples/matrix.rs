@@ -13,7 +13,7 @@ use std::path::PathBuf;
 fn main() {
     let folder = PathBuf::from(std::env::args_os().nth(1).unwrap());
     std::fs::create_dir_all(&folder).unwrap();
-    let cases: Vec<Value> = serde_json::from_str(include_str!("../../matrix/cases.json")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(include_str!("../matrix/cases.json")).unwrap();
     for case in &cases {
         let name = case["name"].as_str().unwrap();
         let vector = serde_json::to_vec_pretty(&sealed(case)).unwrap();
