@@ -63,16 +63,20 @@ impl TextForm {
         if !text.is_empty() && !self.begins(text) {
             return BEGINNINGS;
         }
-        match (self, text.len()) {
-            (Self::Recipient, 2118 | 223) | (Self::Pin, 71) | (Self::Identity, 130) => {
+        match self {
+            _ if self.has_length(text) => {
                 &"the checksum is wrong: a character was changed or two were swapped"
             }
-            (Self::Recipient, _) => {
+            Self::Recipient => {
                 &"incomplete, or too long: a recipient has 2118 characters, or 223 with X25519"
             }
-            (Self::Pin, _) => &"incomplete, or too long: a pin has 71 characters",
-            (Self::Identity, _) => &"incomplete, or too long: an identity has 130 characters",
+            Self::Pin => &"incomplete, or too long: a pin has 71 characters",
+            Self::Identity => &"incomplete, or too long: an identity has 130 characters",
         }
+    }
+
+    fn has_length(self, text: &str) -> bool {
+        matches!((self, text.len()), (Self::Recipient, 2118 | 223) | (Self::Pin, 71) | (Self::Identity, 130))
     }
 
     /// The text, in a buffer that did not grow: an identity's is secret, and growing leaves copies behind.
@@ -107,7 +111,7 @@ impl TextForm {
         let written = Zeroizing::new(self.encode(&bytes));
         if *written == text {
             Ok(std::mem::take(&mut bytes))
-        } else if written.len() == text.len() && front(&written) != front(text) {
+        } else if self.has_length(text) && written.len() == text.len() && front(&written) != front(text) {
             Err(Error::InvalidKey(&"a key's text with stray bits at its end"))
         } else {
             Err(Error::InvalidKey(self.damage(text)))
