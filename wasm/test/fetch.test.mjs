@@ -17,7 +17,7 @@ let alice, bob, services, server, say;
 before(async () => {
   [alice, bob] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
   const signers = [alice, bob].map((person) => person.signer.toString());
-  server = spawn("cargo", ["run", "--quiet", "--locked", "-p", "sealwire-tests", "--example", "web_server", "--", ...signers], {
+  server = spawn("cargo", ["run", "--quiet", "--locked", "--example", "web_server", "--", ...signers], {
     cwd: root,
     stdio: ["pipe", "pipe", "inherit"],
   });

@@ -24,7 +24,7 @@ let device, other, client;
 
 before(async () => {
   [device, other] = [await Identity.generate({ kem: "X25519" }), await Identity.generate({ kem: "X25519" })];
-  await run("cargo", ["build", "--quiet", "--locked", "-p", "sealwire-tests", "--example", "web_client"], { cwd: root });
+  await run("cargo", ["build", "--quiet", "--locked", "--example", "web_client"], { cwd: root });
   const examples = join(root, "examples/node");
   if (!existsSync(join(examples, "node_modules"))) {
     await run("npm", ["ci", "--no-fund", "--no-audit", "--loglevel=error"], { cwd: examples });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -275,7 +275,7 @@ class _Raw(urllib3.HTTPResponse):
     def read1(self, *arguments: Any, **options: Any) -> bytes:
         return self._reading(super().read1, *arguments, **options)
 
-    def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Iterator[bytes]:
+    def stream(self, amt: int | None = _PIECE, decode_content: bool | None = None) -> Generator[bytes, None, None]:
         """What has come, up to ``amt``: urllib3's own waits until it has as much, and for ``None`` until the body is closed."""
         while piece := self.read1(amt or _PIECE, decode_content):
             yield piece
