@@ -33,7 +33,8 @@ pub struct LastSeen {
 }
 
 impl LastSeen {
-    /// Remembers in `store`, such as a [`FileStore`](crate::FileStore).
+    /// Remembers in `store`, such as a [`FileStore`](crate::FileStore). It is asked under a lock: one that called through the same client would
+    /// wait for itself.
     #[must_use]
     pub fn in_store(store: impl SecretStore + Send + Sync + 'static) -> Self {
         Self { store: Arc::new(store), known: Arc::default() }
