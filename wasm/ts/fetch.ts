@@ -407,10 +407,7 @@ class Driver {
     const [status, fields, body, signer, about] = call(() => held.object.answer()) as RawAnswer;
     const list = call(() => held.object.phase()) === Phase.List ? await this.#list(held) : undefined;
     held.free();
-    const sealed = about !== undefined || list !== undefined;
-    // It is that of the envelope.
-    const kept = sealed ? fields.filter((_, at) => fields[at - (at % 2)] !== "content-length") : fields;
-    return this.#response(status, kept, body, {
+    return this.#response(status, fields, body, {
       ...(signer === undefined ? {} : { signer: makeSigner(signer) }),
       ...(about === undefined ? {} : { about: aboutOf(about) }),
       ...(list === undefined ? {} : { list }),
